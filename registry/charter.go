@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package registry
+
+// Charter defines a federation. A federation is named by the CID of its first.
+type Charter struct {
+	Name             string   `json:"name"`
+	Version          int64    `json:"version"`            // 1, 2, 3 …
+	Previous         string   `json:"previous,omitempty"` // CID of the version before; absent in version 1
+	IssuedAt         int64    `json:"iat"`
+	Members          []Member `json:"members"`
+	Threshold        int      `json:"threshold"`               // signatures that a charter needs
+	ViewQuorum       int      `json:"view_quorum,omitempty"`   // 0: more than half of the active members, 1 of one or two
+	BanThreshold     int      `json:"ban_threshold,omitempty"` // 0: more than half of the active members
+	MaxSuspension    int64    `json:"max_suspension"`          // seconds
+	SuspensionQuota  int      `json:"suspension_quota"`
+	MaxAge           int64    `json:"max_age"` // seconds
+	ClientsPerMember int64    `json:"clients_per_member"`
+}
+
+// Member is one broker of a federation.
+type Member struct {
+	Issuer string      `json:"issuer"`
+	State  MemberState `json:"state"`
+	Keys   []MemberKey `json:"keys"` // oldest first; the last is current
+}
+
+// MemberState is what the charter says of a member.
+type MemberState string
+
+// States of a member.
+const (
+	MemberActive    MemberState = "active"
+	MemberSuspended MemberState = "suspended"
+	MemberExpelled  MemberState = "expelled"
+)
+
+// MemberKey is one record key of a member, cut by position in its log and not
+// by time, so that a thief cannot backdate.
+type MemberKey struct {
+	Key   JWK    `json:"key"`
+	From  int64  `json:"from"`            // first log index that it may sign
+	Until *int64 `json:"until,omitempty"` // first log index that it may no longer sign; nil: current
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package registry
+
+import "time"
+
+// Every bound of the package, with its reason. A record outside of a bound is
+// refused everywhere, so a bound may be raised but never lowered.
+const (
+	// MaxRecordBytes is the longest record: a registration with a handful of
+	// RSA keys and forty redirect URIs fits, and a million clients fit a disk.
+	MaxRecordBytes = 16 << 10
+	// MaxRevocationBytes is the longest revocation. Stops travel in one packet
+	// and are pushed to every site, so they stay small.
+	MaxRevocationBytes = 1 << 10
+	// MaxCharterBytes is the longest charter: 1,000 members with two keys each
+	// and as many signatures.
+	MaxCharterBytes = 1 << 20
+	// MaxStopListBytes is the longest stop list that a reader takes.
+	MaxStopListBytes = 16 << 20
+	// MaxCheckpointBytes is the longest checkpoint note: one text, its
+	// signature and sixteen cosignatures.
+	MaxCheckpointBytes = 4 << 10
+
+	// IDBytes is the size of a jti: 128 random bits, as 22 characters.
+	IDBytes = 16
+
+	// MaxURIBytes bounds every URI in a record.
+	MaxURIBytes = 2048
+	// MaxRedirectURIs bounds the redirect URIs of one client.
+	MaxRedirectURIs = 40
+	// MaxNameRunes bounds names that people read; longer ones do not fit the
+	// consent page of a phone.
+	MaxNameRunes = 80
+	// MaxScopeBytes bounds the scope member.
+	MaxScopeBytes = 1024
+	// MaxKeys bounds the keys of one JWK set.
+	MaxKeys = 10
+	// MaxPeers bounds the peers of one broker, and the addresses of one peer.
+	MaxPeers = 16
+	// MaxMembers bounds the members of a federation.
+	MaxMembers = 1000
+	// MaxSeq bounds seq: far above any real history, far below 2^53, so that
+	// every implementation can count one further (fault 29).
+	MaxSeq = 1 << 31
+	// MaxTime is the largest timestamp, the end of the year 9999 minus one
+	// year: later ones do not survive a round trip through RFC 3339.
+	MaxTime = 253370764800
+
+	// MaxAhead is how far a timestamp may lie in the future (clock skew).
+	MaxAhead = 10 * time.Second
+	// MaxCutoffAhead is how far a cutoff may lie after the iat of its record.
+	MaxCutoffAhead = 60 * time.Second
+	// ResuspendAfter is how long a member must wait before it suspends a
+	// client of another member again.
+	ResuspendAfter = 30 * 24 * time.Hour
+	// ListedFor is how long compromised credentials and cutoffs of clients
+	// that are active again stay in the stop list: no token and no cached
+	// registration lives longer.
+	ListedFor = 30 * 24 * time.Hour
+)

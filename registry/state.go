@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package registry
+
+// Entry is a verified record at its place in its issuer's log.
+type Entry struct {
+	Record *Record
+	Index  int64 // position in the log; -1: not under a verified checkpoint
+}
+
+// ClientStatus is the verdict of the fold on a client.
+type ClientStatus string
+
+// States of a client.
+const (
+	ClientActive    ClientStatus = "active"
+	ClientSuspended ClientStatus = "suspended"
+	ClientRevoked   ClientStatus = "revoked"
+	ClientDisputed  ClientStatus = "disputed"
+)
+
+// BrokerStatus is the verdict of the fold on a broker.
+type BrokerStatus string
+
+// States of a broker.
+const (
+	BrokerActive    BrokerStatus = "active"
+	BrokerSuspended BrokerStatus = "suspended"
+	BrokerExpelled  BrokerStatus = "expelled"
+	BrokerForked    BrokerStatus = "forked"
+)
+
+// ClientState is what the records say of one client at one time.
+type ClientState struct {
+	ID            string
+	Home          string // issuer of the home broker
+	Status        ClientStatus
+	Reason        string    // of the stop; empty when active
+	Since         int64     // when the stop was issued (iat), 0 when active
+	Until         int64     // suspended: when it ends by itself; 0: when it is lifted
+	Cutoff        int64     // tokens with iat ≤ Cutoff are dead for good; 0: none
+	LeastSequence int64     // registrations with a lower seq hold compromised credentials
+	First         *Record   // the registration with seq 0
+	Registration  *Record   // the newest registration that counts
+	Index         int64     // its log index
+	Because       []*Record // the records that justify the stop, empty when active
+	Sequence      int64     // highest seq of the home's unbroken history
+	Last          string    // CID of the record with that seq
+}
+
+// BrokerState is what charter, records and evidence say of one broker.
+type BrokerState struct {
+	Issuer string
+	KeyID  string // thumbprint of its current record key
+	Status BrokerStatus
+	Record *Record // its newest broker record, nil if none is known
+}
+
+// State is the verdict on everything.
+type State struct {
+	Clients map[string]ClientState // by client_id
+	Brokers map[string]BrokerState // by issuer
+}
