@@ -59,3 +59,30 @@ const (
 	// registration lives longer.
 	ListedFor = 30 * 24 * time.Hour
 )
+
+// Bounds of logs and charters.
+const (
+	// MaxLogSize bounds the entries of one log: what six levels of tiles hold
+	// (C2SP tlog-tiles), far below where an index would overflow.
+	MaxLogSize = 1 << 48
+	// MaxCosignatures bounds the signature lines of a checkpoint beside the
+	// log's own.
+	MaxCosignatures = 16
+	// MaxMemberKeys bounds the record keys of one member over its whole life.
+	MaxMemberKeys = 64
+
+	// MinMaxAge is the shortest max_age. Below two seconds the whole seconds
+	// of iat alone could make a view stale; a useful federation has minutes,
+	// but tests and demonstrations should not have to wait for them.
+	MinMaxAge = 2
+	// MaxMaxAge is the longest max_age. It is the promise to sites: one hour
+	// is no longer "stopped everywhere, soon".
+	MaxMaxAge = 3600
+	// MaxMaxSuspension bounds max_suspension: what one member alone may do to
+	// another's client is for emergencies, a week at most.
+	MaxMaxSuspension = 7 * 24 * 3600
+	// MaxSuspensionQuota bounds suspension_quota.
+	MaxSuspensionQuota = 10_000
+	// MaxClientsPerMember bounds clients_per_member.
+	MaxClientsPerMember = 10_000_000
+)

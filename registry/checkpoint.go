@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package registry
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/comity-network/comity/internal/jws"
+)
+
+// Checkpoint is a signed tree head: one broker's statement of its whole log, in
+// the format of C2SP tlog-checkpoint. It came out of OpenCheckpoint or
+// SignCheckpoint, so its signature is good.
+//
+//	broker.example/federation/log
+//	20852163
+//	CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
+//
+//	— broker.example/federation/log Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=
+//
+// Text and signature lines are those of C2SP signed-note; the key name is the
+// origin. There are no extension lines. Lines by other keys may follow the
+// log's own (cosignatures of witnesses); OpenCheckpoint does not judge them.
+type Checkpoint struct {
+	Origin string
+	Size   int64
+	Root   Hash
+	Raw    []byte // the note, byte for byte
+	KeyID  string // thumbprint of the record key that signed it
+}
+
+// checkpointKey is the note key of a log: Ed25519 under the name of the origin.
+type checkpointKey struct {
+	name    string
+	public  ed25519.PublicKey
+	private ed25519.PrivateKey // nil: verifies only
+}
+
+// algEd25519 is the signature type of C2SP signed-note for plain Ed25519.
+const algEd25519 = 0x01
+
+func (k checkpointKey) Name() string { return k.name }
+
+func (k checkpointKey) KeyHash() uint32 {
+	h := sha256.New()
+	h.Write([]byte(k.name + "\n"))
+	h.Write([]byte{algEd25519})
+	h.Write(k.public)
+	return binary.BigEndian.Uint32(h.Sum(nil))
+}
+
+// Sign implements note.Signer.
+func (k checkpointKey) Sign(msg []byte) ([]byte, error) { return ed25519.Sign(k.private, msg), nil }
+
+// Verify implements note.Verifier.
+func (k checkpointKey) Verify(msg, sig []byte) bool { return ed25519.Verify(k.public, msg, sig) }
+
+// SignCheckpoint signs the head of a log. It fails only for an origin that
+// cannot be the name of a key, or a size or root that no log can have.
+func SignCheckpoint(k SigningKey, origin string, size int64, root Hash) (*Checkpoint, error) {
+	public := k.private.Public().(ed25519.PublicKey)
+	text := fmt.Sprintf("%s\n%d\n%s\n", origin, size, base64.StdEncoding.EncodeToString(root[:]))
+	raw, err := note.Sign(&note.Note{Text: text}, checkpointKey{origin, public, k.private})
+	if err != nil {
+		return nil, fmt.Errorf("sign checkpoint of %q: %w", origin, err)
+	}
+	return OpenCheckpoint(raw, origin, public)
+}
+
+// OpenCheckpoint checks a note against the log's origin and public key. The
+// error is ErrForm, ErrLimit or ErrSignature.
+func OpenCheckpoint(raw []byte, origin string, pub ed25519.PublicKey) (*Checkpoint, error) {
+	if len(raw) > MaxCheckpointBytes {
+		return nil, fmt.Errorf("%w: checkpoint of %d bytes, at most %d are allowed", ErrLimit, len(raw), MaxCheckpointBytes)
+	}
+	if len(pub) != ed25519.PublicKeySize {
+		return nil, fmt.Errorf("%w: the key of log %q is not an Ed25519 key", ErrSignature, origin)
+	}
+	opened, err := note.Open(raw, note.VerifierList(checkpointKey{name: origin, public: pub}))
+	if err != nil {
+		return nil, fmt.Errorf("%w: checkpoint of %q: %v", ErrSignature, origin, err)
+	}
+	if err := checkNote(opened, raw); err != nil {
+		return nil, fmt.Errorf("checkpoint of %q: %w", origin, err)
+	}
+	c, err := parseHead(opened.Text)
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint of %q: %w", origin, err)
+	}
+	if c.Origin != origin {
+		return nil, fmt.Errorf("%w: checkpoint of log %q, expected %q", ErrSignature, c.Origin, origin)
+	}
+	c.Raw = append([]byte(nil), raw...)
+	c.KeyID = jws.Thumbprint(pub)
+	return c, nil
+}
+
+// checkNote closes what note.Open leaves open: it skips repeated lines and the
+// stray bits at the end of base64, so one signed head would have many forms.
+func checkNote(n *note.Note, raw []byte) error {
+	signatures := append(append([]note.Signature(nil), n.Sigs...), n.UnverifiedSigs...)
+	if lines := strings.Count(string(raw[len(n.Text):]), "\n") - 1; lines != len(signatures) {
+		return fmt.Errorf("%w: a signature line is repeated", ErrForm)
+	}
+	if len(n.UnverifiedSigs) > MaxCosignatures {
+		return fmt.Errorf("%w: %d cosignatures, at most %d are allowed", ErrLimit, len(n.UnverifiedSigs), MaxCosignatures)
+	}
+	for _, s := range signatures {
+		if !canonicalBase64(s.Base64) {
+			return fmt.Errorf("%w: a signature is not canonical base64", ErrForm)
+		}
+	}
+	return nil
+}
+
+func canonicalBase64(s string) bool {
+	b, err := base64.StdEncoding.Strict().DecodeString(s)
+	return err == nil && base64.StdEncoding.EncodeToString(b) == s
+}
+
+// parseHead reads the text of a checkpoint: exactly three lines.
+func parseHead(text string) (*Checkpoint, error) {
+	lines := strings.Split(text, "\n")
+	if len(lines) != 4 || lines[3] != "" {
+		return nil, fmt.Errorf("%w: the text is not origin, size and root", ErrForm)
+	}
+	size, err := strconv.ParseInt(lines[1], 10, 64)
+	if err != nil || size < 0 || size > MaxLogSize || strconv.FormatInt(size, 10) != lines[1] {
+		return nil, fmt.Errorf("%w: log size %q", ErrForm, lines[1])
+	}
+	root, err := base64.StdEncoding.DecodeString(lines[2])
+	if err != nil || len(root) != len(Hash{}) || !canonicalBase64(lines[2]) {
+		return nil, fmt.Errorf("%w: root %q is not base64 of 32 bytes", ErrForm, lines[2])
+	}
+	c := &Checkpoint{Origin: lines[0], Size: size, Root: Hash(root)}
+	if size == 0 && c.Root != EmptyRoot() {
+		return nil, fmt.Errorf("%w: the root of an empty log is not the hash of nothing", ErrForm)
+	}
+	return c, nil
+}
