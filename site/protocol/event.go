@@ -61,3 +61,40 @@ type ClientChange struct {
 	ClientID string   `json:"client_id"`
 	Records  []string `json:"records"` // compact JWS each, byte for byte
 }
+
+// URI is the member name of the one event that e holds, "" if it does not
+// hold exactly one.
+func (e *Event) URI() string {
+	uri, _ := e.body()
+	return uri
+}
+
+// body returns the one event that is set.
+func (e *Event) body() (uri string, body any) {
+	n := 0
+	if e.TokenIssued != nil {
+		uri, body, n = EventTokenIssued, e.TokenIssued, n+1
+	}
+	if e.TokenRevoked != nil {
+		uri, body, n = EventTokenRevoked, e.TokenRevoked, n+1
+	}
+	if e.TokensRevoked != nil {
+		uri, body, n = EventTokensRevoked, e.TokensRevoked, n+1
+	}
+	if e.ClientDisabled != nil {
+		uri, body, n = EventClientDisabled, e.ClientDisabled, n+1
+	}
+	if e.ClientEnabled != nil {
+		uri, body, n = EventClientEnabled, e.ClientEnabled, n+1
+	}
+	if n != 1 {
+		return "", nil
+	}
+	return uri, body
+}
+
+// forFederation reports whether e is addressed to the federation as a whole:
+// one signature serves every site.
+func (e *Event) forFederation() bool {
+	return e.ClientDisabled != nil || e.ClientEnabled != nil
+}

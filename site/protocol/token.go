@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package protocol
+
+import (
+	"crypto/sha256"
+
+	"github.com/comity-network/comity/internal/jws"
+)
+
+// Values of token_type (RFC 6750, RFC 9449).
+const (
+	TokenBearer = "Bearer"
+	TokenDPoP   = "DPoP"
+)
+
+// TokenHash is what events and databases hold of a token: the base64url
+// SHA-256 over its characters. Tokens have 256 random bits, so a plain hash
+// cannot be searched.
+func TokenHash(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return jws.Base64.EncodeToString(sum[:])
+}
