@@ -13,6 +13,15 @@ const (
 	// MaxRevocationBytes is the longest revocation. Stops travel in one packet
 	// and are pushed to every site, so they stay small.
 	MaxRevocationBytes = 1 << 10
+	// MaxViewBytes is the longest view: 1,000 members send 33 a second to
+	// everybody, and a site fetches a handful every 30 s.
+	MaxViewBytes = 1 << 10
+	// MaxValues bounds the JSON values in one record, at every depth, so that
+	// a short record cannot cost much memory (fault 45). A broker record with
+	// all its peers and keys has 350.
+	MaxValues = 1024
+	// MaxRecordMembers bounds the members of a record, known and unknown.
+	MaxRecordMembers = 64
 	// MaxCharterBytes is the longest charter: 1,000 members with two keys each
 	// and as many signatures.
 	MaxCharterBytes = 1 << 20
@@ -38,6 +47,15 @@ const (
 	MaxKeys = 10
 	// MaxPeers bounds the peers of one broker, and the addresses of one peer.
 	MaxPeers = 16
+	// MaxAddressBytes bounds one multiaddr.
+	MaxAddressBytes = 256
+	// MaxEndpoints bounds the endpoints of one broker: RFC 8414 and its
+	// extensions name about fifteen.
+	MaxEndpoints = 32
+	// MinRSABits and MaxRSABits bound the RSA keys of clients: shorter ones
+	// can be broken, longer ones take too long to verify.
+	MinRSABits = 2048
+	MaxRSABits = 8192
 	// MaxMembers bounds the members of a federation.
 	MaxMembers = 1000
 	// MaxSeq bounds seq: far above any real history, far below 2^53, so that
@@ -46,6 +64,10 @@ const (
 	// MaxTime is the largest timestamp, the end of the year 9999 minus one
 	// year: later ones do not survive a round trip through RFC 3339.
 	MaxTime = 253370764800
+
+	// MinTime is the smallest timestamp, the start of the year 2020: an
+	// earlier one comes from a clock that was never set.
+	MinTime = 1577836800
 
 	// MaxAhead is how far a timestamp may lie in the future (clock skew).
 	MaxAhead = 10 * time.Second
@@ -68,6 +90,8 @@ const (
 	// MaxCosignatures bounds the signature lines of a checkpoint beside the
 	// log's own.
 	MaxCosignatures = 16
+	// MaxForkBytes bounds the file of a fork: two checkpoints and a proof.
+	MaxForkBytes = 32 << 10
 	// MaxMemberKeys bounds the record keys of one member over its whole life.
 	MaxMemberKeys = 64
 

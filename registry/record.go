@@ -4,7 +4,9 @@ package registry
 
 import (
 	"crypto/ed25519"
-	"encoding/json"
+	"slices"
+
+	"github.com/comity-network/comity/internal/jws"
 )
 
 // Kind is the explicit type (typ, RFC 8725 section 3.11) of a signed record.
@@ -12,13 +14,26 @@ type Kind string
 
 // The closed set of record kinds.
 const (
-	KindBroker       Kind = "comity-broker+jwt"
+	// KindBroker may carry the members of Broker.
+	KindBroker Kind = "comity-broker+jwt"
+	// KindRegistration may carry the members of Registration and any others.
 	KindRegistration Kind = "comity-registration+jwt"
-	KindRevocation   Kind = "comity-revocation+jwt"
-	KindView         Kind = "comity-view+jwt"
+	// KindRevocation may carry the members of Revocation; until only with
+	// suspend, seq and prev only together.
+	KindRevocation Kind = "comity-revocation+jwt"
+	// KindView may carry the members of View. It is in no log.
+	KindView Kind = "comity-view+jwt"
 	// KindCharter is signed as JWS general JSON, see Charter.
 	KindCharter Kind = "comity-charter+jws"
 )
+
+// recordKinds are the kinds that ParseRecord knows, with their size limits.
+var recordKinds = map[Kind]int{
+	KindBroker:       MaxRecordBytes,
+	KindRegistration: MaxRecordBytes,
+	KindRevocation:   MaxRevocationBytes,
+	KindView:         MaxViewBytes,
+}
 
 // Claims are the members that every record carries.
 type Claims struct {
@@ -42,123 +57,187 @@ type Record struct {
 	View         *View
 }
 
-// Broker is the body of a broker record: what one broker says about itself.
-// The one with the highest log index counts.
-type Broker struct {
-	Claims
-	Organisation string            `json:"organisation"`
-	RecordKey    JWK               `json:"record_key"` // the key that signs this record
-	Endpoints    map[string]string `json:"endpoints"`  // RFC 8414 member names, same origin as iss
-	TokenKeys    []JWK             `json:"token_keys"` // public keys that sign JWTs and notifications; Ed25519 each
-	Peers        []Peer            `json:"peers"`
+// ParseRecord checks that raw is, byte for byte, a record of one of the given
+// kinds, or of any kind when none is given. It checks the form alone: the
+// signature is checked by Verify, and whether the signer may say this is the
+// charter's and the fold's matter. The error is ErrForm, and ErrLimit as well
+// when a bound was passed; Slug gives its stable word.
+func ParseRecord(raw []byte, kinds ...Kind) (*Record, error) {
+	rules := rulesFor(kinds)
+	if len(raw) > rules.MaxBytes {
+		return nil, tooLong(len(raw), rules.MaxBytes)
+	}
+	m, err := jws.Parse(string(raw), rules)
+	if err != nil {
+		return nil, lower(err)
+	}
+	r := &Record{Raw: string(raw), CID: CID(raw), Kind: Kind(m.Type), KeyID: m.KeyID}
+	if err := r.checkHeader(); err != nil {
+		return nil, err
+	}
+	if r.Claims, err = r.parseBody(m.Payload); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
-// Peer is one libp2p host of a broker.
-type Peer struct {
-	ID        string   `json:"id"`    // peer ID in base58
-	Addresses []string `json:"addrs"` // multiaddrs
+// rulesFor makes size and typ the first two things that are looked at.
+func rulesFor(kinds []Kind) jws.Rules {
+	rules := jws.Rules{Algorithms: jws.EdDSA}
+	for kind, size := range recordKinds {
+		if len(kinds) == 0 || slices.Contains(kinds, kind) {
+			rules.Types = append(rules.Types, string(kind))
+			rules.MaxBytes = max(rules.MaxBytes, size)
+		}
+	}
+	slices.Sort(rules.Types)
+	return rules
 }
 
-// Registration is the body of a registration record: client metadata (RFC
-// 7591) as top-level claims, beside the chain of the client's history.
-type Registration struct {
-	Claims
-	Sequence int64  `json:"seq"`            // counts the home broker's records about the client
-	Client   string `json:"sub,omitempty"`  // client_id; absent exactly when seq is 0
-	Previous string `json:"prev,omitempty"` // CID of the record with seq-1; absent exactly when seq is 0
-	// Compromised says that this registration replaces credentials that
-	// somebody else may know: registrations with a lower seq are void.
-	Compromised bool `json:"compromised,omitempty"`
-	ClientMetadata
+func tooLong(have, most int) error {
+	return wrong(classSize, "", "the record has %d bytes, at most %d are allowed: make it shorter", have, most)
 }
 
-// Action is what a revocation does.
-type Action string
-
-// The three actions of a revocation.
-const (
-	Suspend   Action = "suspend"
-	Reinstate Action = "reinstate"
-	Revoke    Action = "revoke"
-)
-
-// Reasons are the accepted values of Revocation.Reason.
-var Reasons = []string{"malicious", "compromised", "policy", "superseded", "developer-request", "unspecified"}
-
-// Revocation is the body of a revocation record.
-type Revocation struct {
-	Claims
-	Client   string `json:"client_id"`
-	Action   Action `json:"action"`
-	Reason   string `json:"reason"`
-	Cutoff   int64  `json:"cutoff,omitempty"` // tokens issued up to this second are dead for good
-	Until    int64  `json:"until,omitempty"`  // suspend only: when it ends by itself; needed from a member that is not the home
-	Charter  string `json:"charter"`          // CID of the charter that it is judged by
-	Sequence int64  `json:"seq,omitempty"`    // from the home broker only, at least 1
-	Previous string `json:"prev,omitempty"`   // from the home broker only
+func (r *Record) checkHeader() error {
+	if most := recordKinds[r.Kind]; len(r.Raw) > most {
+		return tooLong(len(r.Raw), most)
+	}
+	if r.KeyID == "" {
+		return wrong(classMissing, "kid", "kid is missing in the header: add the thumbprint of the record key")
+	}
+	return checkDigest("kid", r.KeyID)
 }
 
-// View is the body of a view: what one member holds to be true right now.
-// Its bytes travel by gossip and are in no log.
-type View struct {
-	Claims
-	Charter   string `json:"charter"`    // CID of the newest charter
-	LogSize   int64  `json:"log_size"`   // of the member's own log
-	LogRoot   string `json:"log_root"`   // base64url
-	StopCount int64  `json:"stop_count"` // lines of its stop list
-	StopHash  string `json:"stop_hash"`  // base64url SHA-256 of its stop list
+func (r *Record) parseBody(payload []byte) (c Claims, err error) {
+	switch r.Kind {
+	case KindBroker:
+		if r.Broker, err = parseBroker(payload, r.KeyID); err == nil {
+			c = r.Broker.Claims
+		}
+	case KindRegistration:
+		if r.Registration, err = parseRegistration(payload); err == nil {
+			c = r.Registration.Claims
+		}
+	case KindRevocation:
+		if r.Revocation, err = parseRevocation(payload); err == nil {
+			c = r.Revocation.Claims
+		}
+	case KindView:
+		if r.View, err = parseView(payload); err == nil {
+			c = r.View.Claims
+		}
+	}
+	return c, err
 }
 
-// ClientMetadata are the RFC 7591 members of a registration. CheckMetadata is
-// the one place that judges them.
-type ClientMetadata struct {
-	Name            string   `json:"client_name"`
-	RedirectURIs    []string `json:"redirect_uris,omitempty"`
-	GrantTypes      []string `json:"grant_types,omitempty"`
-	ResponseTypes   []string `json:"response_types,omitempty"`
-	AuthMethod      string   `json:"token_endpoint_auth_method"`
-	Scope           string   `json:"scope,omitempty"`
-	ApplicationType string   `json:"application_type,omitempty"` // web or native
-	URI             string   `json:"client_uri,omitempty"`
-	LogoURI         string   `json:"logo_uri,omitempty"`
-	PolicyURI       string   `json:"policy_uri,omitempty"`
-	TermsURI        string   `json:"tos_uri,omitempty"`
-	Keys            *JWKSet  `json:"jwks,omitempty"`                 // for private_key_jwt
-	SecretHash      string   `json:"client_secret_sha256,omitempty"` // base64url SHA-256 of a secret that the broker made
-	SoftwareID      string   `json:"software_id,omitempty"`
-	SoftwareVersion string   `json:"software_version,omitempty"`
-	DPoPBound       bool     `json:"dpop_bound_access_tokens,omitempty"`
-	// Extra are the members that this version does not know, kept as they
-	// are so that a newer node's registrations survive an older one.
-	Extra map[string]json.RawMessage `json:"-"`
+// Verify checks the signature. The kid must be the thumbprint of pub. The
+// error is ErrSignature.
+func (r *Record) Verify(pub ed25519.PublicKey) error {
+	if r.KeyID != Thumbprint(pub) {
+		return &FormError{Class: classKid, cause: ErrSignature,
+			text: "the record was not signed by this key: kid is " + r.KeyID + ", the key is " + Thumbprint(pub)}
+	}
+	m, err := jws.Parse(r.Raw, rulesFor([]Kind{r.Kind}))
+	if err != nil {
+		return lower(err)
+	}
+	if m.Verify(pub) != nil {
+		return &FormError{Class: classSign, cause: ErrSignature,
+			text: "the signature does not verify under key " + r.KeyID + ": the record is forged or damaged"}
+	}
+	return nil
 }
 
-// Client authentication methods at the token endpoint that a broker serves.
-const (
-	AuthNone          = "none"
-	AuthPrivateKeyJWT = "private_key_jwt"
-	AuthSecretBasic   = "client_secret_basic"
-	AuthSecretPost    = "client_secret_post"
-)
-
-// JWK is an Ed25519 public key as RFC 8037 writes it.
-type JWK struct {
-	KeyType string `json:"kty"` // OKP
-	Curve   string `json:"crv"` // Ed25519
-	X       string `json:"x"`
-	KeyID   string `json:"kid,omitempty"` // the RFC 7638 thumbprint
-	Use     string `json:"use,omitempty"`
-	Alg     string `json:"alg,omitempty"`
+// ClientID returns the client that the record is about: of a registration its
+// sub, or its own CID where seq is 0; of a revocation its client_id. It is
+// empty for other kinds.
+func (r *Record) ClientID() string {
+	switch {
+	case r.Registration != nil && r.Registration.Sequence == 0:
+		return r.CID
+	case r.Registration != nil:
+		return r.Registration.Client
+	case r.Revocation != nil:
+		return r.Revocation.Client
+	}
+	return ""
 }
 
-// JWKSet is the key set of a client (RFC 7517): Ed25519, P-256 or RSA keys of
-// 2048 bits and more. Keys are kept as they were given.
-type JWKSet struct {
-	Keys []json.RawMessage `json:"keys"`
+// sign makes a record of body and reads it back, so that nothing is signed
+// that ParseRecord would refuse.
+func sign(k SigningKey, kind Kind, body []byte) (*Record, error) {
+	r, err := ParseRecord([]byte(k.Sign(string(kind), body)), kind)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
-// SigningKey is a record key or a token key.
-type SigningKey struct {
-	private ed25519.PrivateKey
-	id      string
+func (c *Claims) fields() []field {
+	return []field{
+		{name: "iss", into: &c.Issuer, required: true},
+		{name: "iat", into: &c.IssuedAt, required: true},
+		{name: "jti", into: &c.ID, required: true},
+	}
+}
+
+func (c *Claims) check() error {
+	if err := CheckIssuer(c.Issuer); err != nil {
+		return relabel(err, "iss")
+	}
+	if err := checkTime("iat", c.IssuedAt); err != nil {
+		return err
+	}
+	return checkID(c.ID)
+}
+
+// fill sets what Sign may set itself.
+func (c *Claims) fill() {
+	if c.ID == "" {
+		c.ID = NewID()
+	}
+}
+
+// checkID wants exactly 16 bytes in canonical base64url.
+func checkID(id string) error {
+	if b, ok := jws.Decode(id); !ok || len(b) != IDBytes {
+		return wrong(classValue, "jti", "jti is not %d bytes in canonical base64url: use 128 random bits, 22 characters", IDBytes)
+	}
+	return nil
+}
+
+func checkTime(member string, t int64) error {
+	switch {
+	case t > MaxTime:
+		return wrong(classLimit, member, "%s is %d, after the year 9998: give seconds since 1970, not milliseconds", member, t)
+	case t < MinTime:
+		return wrong(classValue, member, "%s is %d, before the year 2020: give seconds since 1970 and set the clock", member, t)
+	}
+	return nil
+}
+
+// checkDigest wants a SHA-256 in canonical base64url.
+func checkDigest(member, s string) error {
+	if b, ok := jws.Decode(s); !ok || len(b) != 32 {
+		return wrong(classValue, member, "%s is not 32 bytes in canonical base64url, which are 43 characters", member)
+	}
+	return nil
+}
+
+func checkCID(member, s string) error {
+	if err := ParseCID(s); err != nil {
+		return relabel(err, member)
+	}
+	return nil
+}
+
+// checkSequence bounds a seq that is there; least is the lowest it may be.
+func checkSequence(seq, least int64) error {
+	switch {
+	case seq > MaxSeq:
+		return wrong(classLimit, "seq", "seq is %d, at most %d is allowed: it counts one by one", seq, int64(MaxSeq))
+	case seq < least:
+		return wrong(classValue, "seq", "seq is %d, at least %d is expected here", seq, least)
+	}
+	return nil
 }

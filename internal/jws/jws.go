@@ -1,10 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package jws signs and checks JSON Web Signatures in compact form (RFC 7515)
-// under the rules of RFC 8725: the caller names the one explicit type and the
-// algorithms that it accepts before anything is parsed; keys never come out of
-// the message (except for DPoP proofs, which ask for it); base64url is
-// canonical; headers hold no member that could change the meaning.
+// under the rules of RFC 8725. The caller names the one explicit type and the
+// algorithms that it accepts before anything is parsed. What is refused, is
+// refused before any cryptography and before the payload is decoded:
+//
+//   - more characters than the caller allows, or not exactly three parts (so a
+//     JWE never gets further);
+//   - base64url with padding, line breaks or stray trailing bits, which would
+//     give one message several spellings;
+//   - a header that is not strict JSON (package strictjson), holds a member
+//     that names a key or changes how the message is read (jwk, jku, x5c, crit,
+//     b64, zip, enc, p2c …), or, unless Rules.Foreign is set, any member but
+//     alg, kid and typ;
+//   - first of all header members typ, then alg, unless the caller listed them.
+//
+// Keys never come out of the message, except for DPoP proofs, which ask for it
+// (Rules.EmbedKey). A message of ours looks like this before it is encoded:
+//
+//	{"alg":"EdDSA","kid":"<RFC 7638 thumbprint>","typ":"comity-view+jwt"}
+//	. <payload> . <64 bytes of Ed25519 over the first two parts and their dot>
 package jws
 
 import (
@@ -12,20 +27,14 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
-
-	"github.com/comity-network/comity/internal/strictjson"
 )
 
-// ErrSignature means that the signature does not verify under the given key.
-var ErrSignature = errors.New("signature does not verify")
-
-// Base64 is the canonical base64url of JOSE: no padding, no stray trailing bits.
+// Base64 is the canonical base64url of JOSE: no padding, no stray trailing
+// bits. It skips line breaks; Decode does not.
 var Base64 = base64.RawURLEncoding.Strict()
 
 // Rules say what Parse accepts.
@@ -40,21 +49,14 @@ type Rules struct {
 // EdDSA is the one algorithm of everything that Comity itself signs.
 var EdDSA = []jose.SignatureAlgorithm{jose.EdDSA}
 
-// Header is the protected header.
-type Header struct {
-	Algorithm string
-	KeyID     string
-	Type      string
-	Key       *jose.JSONWebKey // only with Rules.EmbedKey: a valid public key
-}
-
 // Message is a parsed compact JWS whose signature is not yet checked.
 type Message struct {
 	Header
 	Payload []byte // decoded; believe nothing of it before Verify
 
-	token string
-	rules Rules
+	token     string
+	signature []byte
+	rules     Rules
 }
 
 // Sign makes a compact JWS with Ed25519; the header is exactly alg, kid and typ.
@@ -68,14 +70,15 @@ func headerJSON(kid, typ string) []byte {
 	return fmt.Appendf(nil, `{"alg":"EdDSA","kid":%q,"typ":%q}`, kid, typ)
 }
 
-// Parse checks the form of token. It verifies no signature.
+// Parse checks the form of token. It verifies no signature. The error is an
+// *Error or a *strictjson.Error.
 func Parse(token string, rules Rules) (*Message, error) {
 	if len(token) > rules.MaxBytes {
-		return nil, fmt.Errorf("jws: %d characters, at most %d are allowed", len(token), rules.MaxBytes)
+		return nil, refuse(Size, "%d characters, at most %d are allowed", len(token), rules.MaxBytes)
 	}
 	parts := strings.SplitN(token, ".", 4)
 	if len(parts) != 3 {
-		return nil, errors.New("jws: not three parts separated by dots")
+		return nil, refuse(Parts, "not three parts separated by dots")
 	}
 	header, err := decode("header", parts[0])
 	if err != nil {
@@ -88,88 +91,55 @@ func Parse(token string, rules Rules) (*Message, error) {
 	if m.Payload, err = decode("payload", parts[1]); err != nil {
 		return nil, err
 	}
-	if _, err = decode("signature", parts[2]); err != nil {
+	if m.signature, err = decode("signature", parts[2]); err != nil {
 		return nil, err
+	}
+	if m.Algorithm == string(jose.EdDSA) && len(m.signature) != ed25519.SignatureSize {
+		return nil, refuse(SignatureSize, "signature has %d bytes, EdDSA has %d", len(m.signature), ed25519.SignatureSize)
 	}
 	return m, nil
 }
 
 func decode(what, s string) ([]byte, error) {
-	if strings.ContainsAny(s, "\r\n") { // the decoder would skip them
-		return nil, fmt.Errorf("jws: %s holds a line break", what)
-	}
-	b, err := Base64.DecodeString(s)
-	if err != nil {
-		return nil, fmt.Errorf("jws: %s is not canonical base64url", what)
+	b, ok := Decode(s)
+	if !ok {
+		return nil, refuse(NotBase64, "%s is not canonical base64url", what)
 	}
 	return b, nil
 }
 
-// forbidden header members name keys or change how the message is read.
-var forbidden = []string{"jku", "jwk", "x5u", "x5c", "x5t", "x5t#S256", "crit", "b64", "zip", "enc", "p2c", "p2s"}
-
-func parseHeader(data []byte, rules Rules) (Header, error) {
-	var members map[string]strictjson.RawMessage
-	if err := strictjson.Unmarshal(data, &members); err != nil {
-		return Header{}, fmt.Errorf("jws: header: %w", err)
+// Decode decodes canonical base64url: the one spelling that Base64 encodes to.
+func Decode(s string) ([]byte, bool) {
+	if strings.ContainsAny(s, "\r\n") { // the decoder would skip them
+		return nil, false
 	}
-	var h Header
-	for name, raw := range members {
-		var err error
-		switch {
-		case name == "alg":
-			err = strictjson.Unmarshal(raw, &h.Algorithm)
-		case name == "typ":
-			err = strictjson.Unmarshal(raw, &h.Type)
-		case name == "kid" && !rules.EmbedKey:
-			err = strictjson.Unmarshal(raw, &h.KeyID)
-		case name == "jwk" && rules.EmbedKey:
-			h.Key, err = parseKey(raw)
-		case slices.Contains(forbidden, name) || !rules.Foreign:
-			err = errors.New("not allowed here")
-		}
-		if err != nil {
-			return Header{}, fmt.Errorf("jws: header member %q: %w", name, err)
-		}
-	}
-	// An absent typ and an empty one are told apart by the map, not the string.
-	if _, present := members["typ"]; present && h.Type == "" {
-		return Header{}, errors.New("jws: typ is empty")
-	}
-	if !slices.Contains(rules.Types, h.Type) {
-		return Header{}, fmt.Errorf("jws: typ is %q, expected %q", h.Type, strings.Join(rules.Types, `" or "`))
-	}
-	if !slices.Contains(rules.Algorithms, jose.SignatureAlgorithm(h.Algorithm)) {
-		return Header{}, fmt.Errorf("jws: alg %q is not accepted", h.Algorithm)
-	}
-	if rules.EmbedKey && h.Key == nil {
-		return Header{}, errors.New("jws: header has no jwk")
-	}
-	return h, nil
-}
-
-func parseKey(raw []byte) (*jose.JSONWebKey, error) {
-	var key jose.JSONWebKey
-	if err := key.UnmarshalJSON(raw); err != nil {
-		return nil, err
-	}
-	if !key.Valid() || !key.IsPublic() {
-		return nil, errors.New("not a valid public key")
-	}
-	return &key, nil
+	b, err := Base64.DecodeString(s)
+	return b, err == nil
 }
 
 // Verify checks the signature with key, a crypto.PublicKey or a public
 // *jose.JSONWebKey. The error is ErrSignature.
 func (m *Message) Verify(key crypto.PublicKey) error {
+	if pub, ok := key.(ed25519.PublicKey); ok {
+		return m.verifyEd25519(pub)
+	}
 	parsed, err := jose.ParseSignedCompact(m.token, m.rules.Algorithms)
 	if err != nil {
 		return fmt.Errorf("jws: %w", err)
 	}
-	if pub, ok := key.(ed25519.PublicKey); ok && len(pub) != ed25519.PublicKeySize {
+	if _, err := parsed.Verify(key); err != nil {
 		return ErrSignature
 	}
-	if _, err := parsed.Verify(key); err != nil {
+	return nil
+}
+
+// verifyEd25519 is what every record takes, so it does not parse the message a
+// second time. crypto/ed25519 refuses signatures whose S is not reduced
+// (RFC 8032, section 5.1.7), so a valid one has no second form (fault 47).
+func (m *Message) verifyEd25519(pub ed25519.PublicKey) error {
+	input := m.token[:strings.LastIndexByte(m.token, '.')]
+	if m.Algorithm != string(jose.EdDSA) || len(pub) != ed25519.PublicKeySize ||
+		!ed25519.Verify(pub, []byte(input), m.signature) {
 		return ErrSignature
 	}
 	return nil

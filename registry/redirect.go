@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package registry
+
+import (
+	"slices"
+	"strings"
+)
+
+// CheckRedirectURI reports whether a client may register uri. It must be in
+// canonical form, without fragment and user info, and be one of
+//
+//	https://app.example/callback?tenant=7
+//	http://127.0.0.1/callback     or http://[::1]:8765/callback (RFC 8252 section 7.3)
+//	com.example.app:/callback     native clients only (RFC 8252 section 7.1)
+func CheckRedirectURI(uri string, native bool) error {
+	u, err := parseURI(uri)
+	if err != nil {
+		return err
+	}
+	switch {
+	case u.scheme == "https" && !u.opaque:
+		return needsPath(uri, u)
+	case u.scheme == "http" && !u.opaque && u.loopback():
+		return needsPath(uri, u)
+	case u.scheme == "http":
+		return badURI(uri, "plain http is for http://127.0.0.1 and http://[::1] only: use https")
+	case !strings.Contains(u.scheme, "."):
+		return badURI(uri, "its scheme is neither https nor a reverse domain name such as com.example.app")
+	case !native:
+		return badURI(uri, "a scheme of its own is for native clients: use https, or application_type native")
+	}
+	return nil
+}
+
+func needsPath(s string, u uri) error {
+	if u.path == "" {
+		return badURI(s, "it is not in canonical form: write \""+u.origin()+"/"+u.query+"\"")
+	}
+	return nil
+}
+
+// Native reports whether the client runs on its user's device.
+func (m *ClientMetadata) Native() bool { return m.ApplicationType == "native" }
+
+// AllowsRedirect reports whether uri is one of the client's redirect URIs,
+// compared character by character. The port alone may differ, where a native
+// client has registered a loopback address (RFC 8252 section 7.3).
+func (m *ClientMetadata) AllowsRedirect(uri string) bool {
+	if slices.Contains(m.RedirectURIs, uri) {
+		return CheckRedirectURI(uri, m.Native()) == nil
+	}
+	if !m.Native() {
+		return false
+	}
+	asked, ok := anyPort(uri)
+	return ok && slices.ContainsFunc(m.RedirectURIs, func(registered string) bool {
+		known, ok := anyPort(registered)
+		return ok && asked == known
+	})
+}
+
+// anyPort returns a loopback redirect URI without its port.
+func anyPort(s string) (uri, bool) {
+	u, err := parseURI(s)
+	if err != nil || u.scheme != "http" || u.opaque || !u.loopback() || u.path == "" {
+		return uri{}, false
+	}
+	u.port = ""
+	return u, true
+}
+
+// CheckIssuer reports whether issuer can name a broker (RFC 8414 section 2): an
+// https URL in canonical form, without query, fragment, user info and trailing
+// slash; or an http URL on a literal loopback address, for development.
+func CheckIssuer(issuer string) error {
+	u, err := parseURI(issuer)
+	if err != nil {
+		return relabel(err, "issuer")
+	}
+	why := ""
+	switch {
+	case u.opaque || u.scheme != "https" && u.scheme != "http":
+		why = "an issuer starts with https://"
+	case u.scheme == "http" && !u.loopback():
+		why = "plain http is for 127.0.0.1 and [::1] only: use https"
+	case u.query != "":
+		why = "an issuer has no query: leave out ? and what follows"
+	case strings.HasSuffix(u.path, "/"):
+		why = "an issuer does not end in a slash: leave it out"
+	}
+	if why != "" {
+		return wrong(classValue, "issuer", "issuer %.200q cannot be used: %s", issuer, why)
+	}
+	return nil
+}
+
+// checkLink wants a page or picture that people may be shown: https only.
+func checkLink(member, link string) error {
+	u, err := parseURI(link)
+	if err != nil {
+		return relabel(err, member)
+	}
+	if u.scheme != "https" || u.opaque {
+		return wrong(classValue, member, "%s is %.200q: only https links are shown to people", member, link)
+	}
+	return nil
+}
