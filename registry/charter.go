@@ -3,6 +3,11 @@
 package registry
 
 // Charter defines a federation. A federation is named by the CID of its first.
+// docs/spec/charter.md is the specification of the format.
+//
+// Every member that counts seconds, clients or signatures must be there and
+// positive, so that a misspelt name is refused and never read as "none"; only
+// the two quorums may be left out, which means more than half.
 type Charter struct {
 	Name             string   `json:"name"`
 	Version          int64    `json:"version"`            // 1, 2, 3 …
@@ -41,4 +46,43 @@ type MemberKey struct {
 	Key   JWK    `json:"key"`
 	From  int64  `json:"from"`            // first log index that it may sign
 	Until *int64 `json:"until,omitempty"` // first log index that it may no longer sign; nil: current
+}
+
+// signs reports whether the key may sign the record at index; -1 stands for a
+// record that is in no log yet, which only the current key signs.
+func (k MemberKey) signs(index int64) bool {
+	if index < 0 {
+		return k.Until == nil
+	}
+	return k.From <= index && (k.Until == nil || index < *k.Until)
+}
+
+func (c *Charter) active() int {
+	n := 0
+	for _, m := range c.Members {
+		if m.State == MemberActive {
+			n++
+		}
+	}
+	return n
+}
+
+// viewQuorum is how many members must agree on a stop list.
+func (c *Charter) viewQuorum() int {
+	active := c.active()
+	switch {
+	case c.ViewQuorum != 0:
+		return c.ViewQuorum
+	case active <= 2:
+		return 1
+	}
+	return active/2 + 1
+}
+
+// banThreshold is how many members together stop a client for good.
+func (c *Charter) banThreshold() int {
+	if c.BanThreshold != 0 {
+		return c.BanThreshold
+	}
+	return c.active()/2 + 1
 }

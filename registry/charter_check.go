@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package registry
+
+import (
+	"crypto/ed25519"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// members of a charter, for looking up.
+type roll struct {
+	byIssuer map[string]int      // position in Charter.Members
+	byKey    map[string]keyPlace // by thumbprint
+	keys     [][]rollKey         // of each member, in the order of its keys
+}
+
+type rollKey struct {
+	kid    string
+	public ed25519.PublicKey
+}
+
+// keyPlace is where a key stands in a charter.
+type keyPlace struct {
+	member, key int
+}
+
+// check judges the payload of a charter alone, without the versions around it.
+// Quorums of more than all, keys that two members share, ranges with holes
+// and the like would let a federation be founded that can never act, or that
+// one member controls (fault 80).
+func (c *Charter) check() (roll, error) {
+	if err := checkCharterName(c.Name); err != nil {
+		return roll{}, err
+	}
+	switch {
+	case c.Version < 1 || c.Version > MaxSeq:
+		return roll{}, wrong(classValue, "version", "charter version %d is not between 1 and %d", c.Version, int64(MaxSeq))
+	case c.Version == 1 && c.Previous != "":
+		return roll{}, wrong(classUnwanted, "previous", "the first charter names a previous one")
+	case c.Version > 1 && c.Previous == "":
+		return roll{}, wrong(classMissing, "previous", "charter version %d does not name the one before", c.Version)
+	case c.Version > 1 && ParseCID(c.Previous) != nil:
+		return roll{}, wrong(classValue, "previous", "previous %.70q is not a CID", c.Previous)
+	case c.IssuedAt < 1 || c.IssuedAt > MaxTime:
+		return roll{}, wrong(classValue, "iat", "iat %d is no time in seconds since 1970", c.IssuedAt)
+	}
+	r, err := c.checkMembers()
+	if err != nil {
+		return roll{}, err
+	}
+	return r, c.checkNumbers()
+}
+
+func checkCharterName(name string) error {
+	switch {
+	case name == "":
+		return wrong(classMissing, "name", "the charter has no name")
+	case utf8.RuneCountInString(name) > MaxNameRunes:
+		return wrong(classLimit, "name", "the name has more than %d characters", MaxNameRunes)
+	case strings.TrimSpace(name) != name || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return wrong(classValue, "name", "the name %.100q is not printable, or begins or ends with a space", name)
+	}
+	return nil
+}
+
+func (c *Charter) checkMembers() (roll, error) {
+	if len(c.Members) < 1 {
+		return roll{}, wrong(classMissing, "members", "the charter has no members")
+	}
+	if len(c.Members) > MaxMembers {
+		return roll{}, wrong(classLimit, "members", "%d members, at most %d are allowed", len(c.Members), MaxMembers)
+	}
+	r := roll{byIssuer: make(map[string]int, len(c.Members)), byKey: make(map[string]keyPlace, len(c.Members))}
+	for i, m := range c.Members {
+		if err := CheckIssuer(m.Issuer); err != nil {
+			return roll{}, wrong(classValue, "issuer", "member %d: %v", i, err)
+		}
+		if strings.ContainsAny(m.Issuer, "+ ") { // not in the name of a note's key
+			return roll{}, wrong(classValue, "issuer", "member %d: issuer %q cannot name a log", i, m.Issuer)
+		}
+		if _, ok := r.byIssuer[m.Issuer]; ok {
+			return roll{}, wrong(classValue, "issuer", "member %q is listed twice", m.Issuer)
+		}
+		r.byIssuer[m.Issuer] = i
+		if err := m.check(i, &r); err != nil {
+			return roll{}, err
+		}
+	}
+	return r, nil
+}
+
+// check judges one member and enters its keys.
+func (m Member) check(place int, r *roll) error {
+	if m.State != MemberActive && m.State != MemberSuspended && m.State != MemberExpelled {
+		return wrong(classValue, "state", "member %q has the state %.40q: it is active, suspended or expelled", m.Issuer, m.State)
+	}
+	if len(m.Keys) < 1 {
+		return wrong(classMissing, "keys", "member %q has no key", m.Issuer)
+	}
+	if len(m.Keys) > MaxMemberKeys {
+		return wrong(classLimit, "keys", "member %q has %d keys, at most %d are allowed", m.Issuer, len(m.Keys), MaxMemberKeys)
+	}
+	if err := m.checkKeys(place, r); err != nil {
+		return err
+	}
+	current := m.Keys[len(m.Keys)-1].Until == nil
+	switch {
+	case m.State == MemberActive && !current:
+		return wrong(classUnwanted, "until", "member %q is active, and its last key has ended", m.Issuer)
+	case m.State == MemberExpelled && current:
+		// Whatever it signs from here on is void, even if it names a charter
+		// of the time when it was a member.
+		return wrong(classMissing, "until", "member %q is expelled: say at which log index its last key ends", m.Issuer)
+	}
+	return nil
+}
+
+// checkKeys judges the keys of a member: none is listed anywhere else, and
+// their ranges follow on each other from the first log index on.
+func (m Member) checkKeys(place int, r *roll) error {
+	r.keys = append(r.keys, nil)
+	next := int64(0)
+	for i, k := range m.Keys {
+		public, err := k.Key.PublicKey()
+		if err != nil {
+			return wrong(classValue, "key", "member %q, key %d: %v", m.Issuer, i, err)
+		}
+		kid := Thumbprint(public)
+		if _, ok := r.byKey[kid]; ok {
+			return wrong(classValue, "key", "member %q, key %d: %s is listed twice", m.Issuer, i, kid)
+		}
+		r.byKey[kid] = keyPlace{place, i}
+		r.keys[place] = append(r.keys[place], rollKey{kid, public})
+		if k.From != next {
+			return wrong(classValue, "from", "member %q, key %d is valid from %d: the one before ends at %d", m.Issuer, i, k.From, next)
+		}
+		if k.Until == nil && i != len(m.Keys)-1 {
+			return wrong(classMissing, "until", "member %q, key %d has no end, and is not the last", m.Issuer, i)
+		}
+		if k.Until != nil {
+			if next = *k.Until; next < k.From || next > MaxLogSize {
+				return wrong(classValue, "until", "member %q, key %d begins at %d and ends at %d", m.Issuer, i, k.From, next)
+			}
+		}
+	}
+	return nil
+}
+
+func (c *Charter) checkNumbers() error {
+	active := int64(c.active())
+	for _, n := range []struct {
+		name            string
+		value, min, max int64
+	}{
+		{"threshold", int64(c.Threshold), 1, active},
+		{"view_quorum", int64(c.ViewQuorum), 0, active},
+		{"ban_threshold", int64(c.BanThreshold), 0, active},
+		{"max_suspension", c.MaxSuspension, 1, MaxMaxSuspension},
+		{"suspension_quota", int64(c.SuspensionQuota), 1, MaxSuspensionQuota},
+		{"max_age", c.MaxAge, MinMaxAge, MaxMaxAge},
+		{"clients_per_member", c.ClientsPerMember, 1, MaxClientsPerMember},
+	} {
+		if n.value < n.min || n.value > n.max {
+			return wrong(classValue, n.name, "%s is %d: it must be between %d and %d (active members: %d)", n.name, n.value, n.min, n.max, active)
+		}
+	}
+	return nil
+}
