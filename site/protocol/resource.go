@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"path"
 	"strings"
+
+	"github.com/comity-network/comity/registry"
 )
 
 // wellKnown is the segment of RFC 9728, section 3.
@@ -94,7 +96,7 @@ func isLocal(host string) bool {
 }
 
 func checkIssuer(issuer string) error {
-	if err := CheckResource(issuer); err != nil {
+	if err := registry.CheckIssuer(issuer); err != nil {
 		return fmt.Errorf("issuer: %w", err)
 	}
 	return nil
