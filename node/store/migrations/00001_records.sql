@@ -64,11 +64,3 @@ CREATE TABLE evidence (
     a       TEXT NOT NULL,
     b       TEXT NOT NULL
 );
-
--- +goose Down
-DROP TABLE evidence;
-DROP TABLE charters;
-DROP TABLE views;
-DROP TABLE heads;
-DROP TABLE heard;
-DROP TABLE records;
