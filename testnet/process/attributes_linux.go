@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package process
+
+import (
+	"os/exec"
+	"syscall"
+)
+
+// attributes make a child a process group of its own that the kernel kills
+// when its parent ends, however that happens.
+func attributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// kill ends the whole group: a wrapper such as strace and what it runs.
+func kill(cmd *exec.Cmd) { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !linux
+
+package process
+
+import (
+	"os/exec"
+	"syscall"
+)
+
+// attributes: elsewhere than on Linux a child can outlive a parent that was
+// killed.
+func attributes() *syscall.SysProcAttr { return nil }
+
+func kill(cmd *exec.Cmd) { cmd.Process.Kill() }

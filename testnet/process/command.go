@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package process
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+)
+
+// Run runs a command of the binary against the node's data directory and
+// returns what it wrote to stdout. The error of a command that failed is an
+// *ExitError.
+func (n *Node) Run(ctx context.Context, args ...string) (string, error) {
+	full := append([]string{n.Binary}, args...)
+	full = append(full, "--data", n.Dir)
+	var stdout, stderr bytes.Buffer
+	err := Command(ctx, &stdout, &stderr, full...)
+	both := &lockedWriter{n: n}
+	io.Copy(both, bytes.NewReader(stderr.Bytes()))
+	return stdout.String(), err
+}
+
+// JSON runs a command with --json and decodes its result into out.
+func (n *Node) JSON(ctx context.Context, out any, args ...string) error {
+	text, err := n.Run(ctx, append(args, "--json")...)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal([]byte(text), out); err != nil {
+		return fmt.Errorf("comity %s --json: %w in %q", strings.Join(args, " "), err, text)
+	}
+	return nil
+}
+
+// Command runs a program to its end. A status other than 0 is an *ExitError.
+func Command(ctx context.Context, stdout, stderr io.Writer, args ...string) error {
+	var said bytes.Buffer
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Stdout, cmd.Stderr = stdout, io.MultiWriter(stderr, &said)
+	cmd.SysProcAttr = attributes()
+	err := cmd.Run()
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		return &ExitError{Code: exit.ExitCode(), Stderr: said.String()}
+	}
+	return err
+}
+
+// Build compiles the command in the module that the working directory belongs
+// to, as a release is built but with the given extra options, to path.
+func Build(ctx context.Context, path string, options ...string) error {
+	args := append([]string{"go", "build", "-o", path}, options...)
+	var out bytes.Buffer
+	if err := Command(ctx, &out, &out, append(args, "github.com/comity-network/comity/cmd/comity")...); err != nil {
+		return fmt.Errorf("build comity: %w\n%s", err, out.String())
+	}
+	return nil
+}
+
+// RSS is the memory of the process that is in RAM, in bytes (VmRSS).
+func (n *Node) RSS() (int64, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", n.PID()))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(data)) {
+		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kilobytes, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
+			return kilobytes << 10, err
+		}
+	}
+	return 0, errors.New("the system does not say VmRSS")
+}
