@@ -47,3 +47,15 @@ func ParseCID(s string) error {
 	}
 	return nil
 }
+
+// CheckCID checks that s is the CID of raw: a record that is offered under a
+// name must be the one that the name stands for (fault 46).
+func CheckCID(s string, raw []byte) error {
+	if err := ParseCID(s); err != nil {
+		return err
+	}
+	if have := CID(raw); have != s {
+		return wrong(classValue, "cid", "the bytes are %s and not %s: they are of another object, or damaged", have, s)
+	}
+	return nil
+}
