@@ -5,8 +5,8 @@ package registry
 import (
 	"crypto/ed25519"
 	"strings"
-	"unicode"
-	"unicode/utf8"
+
+	"github.com/comity-network/comity/internal/strictjson"
 )
 
 // members of a charter, for looking up.
@@ -26,25 +26,31 @@ type keyPlace struct {
 	member, key int
 }
 
-// check judges the payload of a charter alone, without the versions around it.
-// Quorums of more than all, keys that two members share, ranges with holes
-// and the like would let a federation be founded that can never act, or that
-// one member controls (fault 80).
-func (c *Charter) check() (roll, error) {
-	if err := checkCharterName(c.Name); err != nil {
+// parse reads the payload of a charter and judges it alone, without the
+// versions around it. Quorums of more than all, keys that two members share,
+// ranges with holes and the like would let a federation be founded that can
+// never act, or that one member controls (fault 80).
+func (c *Charter) parse(payload []byte) (roll, error) {
+	limits := strictjson.Limits{Values: charterValues, Members: MaxRecordMembers}
+	err := decodeWithin(limits, payload, []field{
+		{name: "name", into: &c.Name, required: true},
+		{name: "version", into: &c.Version, required: true},
+		{name: "previous", into: &c.Previous},
+		{name: "iat", into: &c.IssuedAt, required: true},
+		{name: "members", into: &c.Members, required: true},
+		{name: "threshold", into: &c.Threshold, required: true},
+		{name: "view_quorum", into: &c.ViewQuorum},
+		{name: "ban_threshold", into: &c.BanThreshold},
+		{name: "max_suspension", into: &c.MaxSuspension, required: true},
+		{name: "suspension_quota", into: &c.SuspensionQuota, required: true},
+		{name: "max_age", into: &c.MaxAge, required: true},
+		{name: "clients_per_member", into: &c.ClientsPerMember, required: true},
+	}, ignore)
+	if err != nil {
 		return roll{}, err
 	}
-	switch {
-	case c.Version < 1 || c.Version > MaxSeq:
-		return roll{}, wrong(classValue, "version", "charter version %d is not between 1 and %d", c.Version, int64(MaxSeq))
-	case c.Version == 1 && c.Previous != "":
-		return roll{}, wrong(classUnwanted, "previous", "the first charter names a previous one")
-	case c.Version > 1 && c.Previous == "":
-		return roll{}, wrong(classMissing, "previous", "charter version %d does not name the one before", c.Version)
-	case c.Version > 1 && ParseCID(c.Previous) != nil:
-		return roll{}, wrong(classValue, "previous", "previous %.70q is not a CID", c.Previous)
-	case c.IssuedAt < 1 || c.IssuedAt > MaxTime:
-		return roll{}, wrong(classValue, "iat", "iat %d is no time in seconds since 1970", c.IssuedAt)
+	if err := c.checkHead(); err != nil {
+		return roll{}, err
 	}
 	r, err := c.checkMembers()
 	if err != nil {
@@ -53,35 +59,39 @@ func (c *Charter) check() (roll, error) {
 	return r, c.checkNumbers()
 }
 
-func checkCharterName(name string) error {
-	switch {
-	case name == "":
-		return wrong(classMissing, "name", "the charter has no name")
-	case utf8.RuneCountInString(name) > MaxNameRunes:
-		return wrong(classLimit, "name", "the name has more than %d characters", MaxNameRunes)
-	case strings.TrimSpace(name) != name || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
-		return wrong(classValue, "name", "the name %.100q is not printable, or begins or ends with a space", name)
+func (c *Charter) checkHead() error {
+	if err := checkText("name", c.Name, MaxNameRunes); err != nil {
+		return err
 	}
-	return nil
+	switch {
+	case c.Version < 1 || c.Version > MaxSeq:
+		return wrong(classValue, "version", "version is %d: versions count from 1 to %d", c.Version, int64(MaxSeq))
+	case c.Version == 1 && c.Previous != "":
+		return wrong(classUnwanted, "previous", "previous must be left out in version 1: there is none before it")
+	case c.Version > 1 && c.Previous == "":
+		return wrong(classMissing, "previous", "previous is missing in version %d: add the CID of the one before", c.Version)
+	case c.Version > 1:
+		if err := checkCID("previous", c.Previous); err != nil {
+			return err
+		}
+	}
+	return checkTime("iat", c.IssuedAt)
 }
 
 func (c *Charter) checkMembers() (roll, error) {
-	if len(c.Members) < 1 {
-		return roll{}, wrong(classMissing, "members", "the charter has no members")
-	}
 	if len(c.Members) > MaxMembers {
 		return roll{}, wrong(classLimit, "members", "%d members, at most %d are allowed", len(c.Members), MaxMembers)
 	}
 	r := roll{byIssuer: make(map[string]int, len(c.Members)), byKey: make(map[string]keyPlace, len(c.Members))}
 	for i, m := range c.Members {
 		if err := CheckIssuer(m.Issuer); err != nil {
-			return roll{}, wrong(classValue, "issuer", "member %d: %v", i, err)
+			return roll{}, relabel(err, "issuer")
 		}
 		if strings.ContainsAny(m.Issuer, "+ ") { // not in the name of a note's key
 			return roll{}, wrong(classValue, "issuer", "member %d: issuer %q cannot name a log", i, m.Issuer)
 		}
 		if _, ok := r.byIssuer[m.Issuer]; ok {
-			return roll{}, wrong(classValue, "issuer", "member %q is listed twice", m.Issuer)
+			return roll{}, wrong("duplicate", "issuer", "member %q is listed twice", m.Issuer)
 		}
 		r.byIssuer[m.Issuer] = i
 		if err := m.check(i, &r); err != nil {
@@ -123,13 +133,16 @@ func (m Member) checkKeys(place int, r *roll) error {
 	r.keys = append(r.keys, nil)
 	next := int64(0)
 	for i, k := range m.Keys {
+		if err := checkBrokerKey("key", k.Key); err != nil {
+			return err
+		}
 		public, err := k.Key.PublicKey()
 		if err != nil {
-			return wrong(classValue, "key", "member %q, key %d: %v", m.Issuer, i, err)
+			return err
 		}
-		kid := Thumbprint(public)
+		kid := k.Key.KeyID
 		if _, ok := r.byKey[kid]; ok {
-			return wrong(classValue, "key", "member %q, key %d: %s is listed twice", m.Issuer, i, kid)
+			return wrong("duplicate", "key", "member %q, key %d: %s is listed twice", m.Issuer, i, kid)
 		}
 		r.byKey[kid] = keyPlace{place, i}
 		r.keys[place] = append(r.keys[place], rollKey{kid, public})

@@ -61,13 +61,7 @@ func ParseCharter(raw []byte) (*SignedCharter, error) {
 		return nil, wrong("base64", "payload", "the payload is not canonical base64url")
 	}
 	s := &SignedCharter{Raw: bytes.Clone(raw), CID: CID(payload), payload: doc.Payload, signatures: doc.Signatures}
-	if _, err := strictjson.Object(payload, strictjson.Limits{Values: charterValues, Members: 64}); err != nil {
-		return nil, lower(err)
-	}
-	if err := strictjson.Unmarshal(payload, &s.Charter); err != nil {
-		return nil, wrong(classType, "", "charter payload: %v", err)
-	}
-	if s.roll, err = s.Charter.check(); err != nil {
+	if s.roll, err = s.Charter.parse(payload); err != nil {
 		return nil, err
 	}
 	if err := s.verify(); err != nil {
@@ -154,6 +148,10 @@ func parseCharterSignature(raw []byte) (charterSignature, error) {
 	return s, nil
 }
 
+func badSignature(format string, args ...any) error {
+	return &FormError{Class: classSign, cause: ErrSignature, text: fmt.Sprintf(format, args...)}
+}
+
 // verify checks every signature: one bad one spoils the document, or else
 // anybody could hang junk on a charter that others pass on.
 func (s *SignedCharter) verify() error {
@@ -161,11 +159,11 @@ func (s *SignedCharter) verify() error {
 	for _, one := range s.signatures {
 		place, ok := s.roll.byKey[one.kid]
 		if !ok {
-			return fmt.Errorf("%w: charter signed by %s, which is no key of a member", ErrSignature, one.kid)
+			return badSignature("the charter is signed by %s, which is no key of its members", one.kid)
 		}
 		signature, _ := jws.Decode(one.Signature)
 		if !ed25519.Verify(s.roll.keys[place.member][place.key].public, []byte(one.Protected+"."+s.payload), signature) {
-			return fmt.Errorf("%w: charter signature by %s", ErrSignature, one.kid)
+			return badSignature("the signature by %s on the charter does not verify", one.kid)
 		}
 		s.Signers = append(s.Signers, one.kid)
 	}
@@ -174,7 +172,7 @@ func (s *SignedCharter) verify() error {
 
 // NewCharter signs a new charter with at least one key of its members.
 func NewCharter(c Charter, keys ...SigningKey) (*SignedCharter, error) {
-	payload, err := json.Marshal(c)
+	payload, err := encode(c)
 	if err != nil {
 		return nil, fmt.Errorf("encode charter: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -79,28 +80,38 @@ func SignCheckpoint(k SigningKey, origin string, size int64, root Hash) (*Checkp
 // error is ErrForm, ErrLimit or ErrSignature.
 func OpenCheckpoint(raw []byte, origin string, pub ed25519.PublicKey) (*Checkpoint, error) {
 	if len(raw) > MaxCheckpointBytes {
-		return nil, fmt.Errorf("%w: checkpoint of %d bytes, at most %d are allowed", ErrLimit, len(raw), MaxCheckpointBytes)
+		return nil, wrong(classSize, "", "checkpoint of %d bytes, at most %d are allowed", len(raw), MaxCheckpointBytes)
 	}
 	if len(pub) != ed25519.PublicKeySize {
-		return nil, fmt.Errorf("%w: the key of log %q is not an Ed25519 key", ErrSignature, origin)
+		return nil, badSignature("the key of log %q is not an Ed25519 key", origin)
 	}
 	opened, err := note.Open(raw, note.VerifierList(checkpointKey{name: origin, public: pub}))
 	if err != nil {
-		return nil, fmt.Errorf("%w: checkpoint of %q: %v", ErrSignature, origin, err)
+		return nil, noteError(origin, err)
 	}
 	if err := checkNote(opened, raw); err != nil {
-		return nil, fmt.Errorf("checkpoint of %q: %w", origin, err)
+		return nil, err
 	}
 	c, err := parseHead(opened.Text)
 	if err != nil {
-		return nil, fmt.Errorf("checkpoint of %q: %w", origin, err)
+		return nil, err
 	}
 	if c.Origin != origin {
-		return nil, fmt.Errorf("%w: checkpoint of log %q, expected %q", ErrSignature, c.Origin, origin)
+		return nil, wrong(classValue, "origin", "checkpoint of log %.200q, expected %q", c.Origin, origin)
 	}
 	c.Raw = append([]byte(nil), raw...)
 	c.KeyID = jws.Thumbprint(pub)
 	return c, nil
+}
+
+// noteError tells a note that nobody could read from one of another signer.
+func noteError(origin string, err error) error {
+	var unknown *note.UnverifiedNoteError
+	var invalid *note.InvalidSignatureError
+	if errors.As(err, &unknown) || errors.As(err, &invalid) {
+		return badSignature("the checkpoint has no good signature of log %q: it is of another log, forged or damaged", origin)
+	}
+	return wrong(classValue, "note", "the checkpoint of log %q is not a signed note", origin)
 }
 
 // checkNote closes what note.Open leaves open: it skips repeated lines and the
@@ -108,14 +119,14 @@ func OpenCheckpoint(raw []byte, origin string, pub ed25519.PublicKey) (*Checkpoi
 func checkNote(n *note.Note, raw []byte) error {
 	signatures := append(append([]note.Signature(nil), n.Sigs...), n.UnverifiedSigs...)
 	if lines := strings.Count(string(raw[len(n.Text):]), "\n") - 1; lines != len(signatures) {
-		return fmt.Errorf("%w: a signature line is repeated", ErrForm)
+		return wrong("duplicate", "signature", "a signature line of the checkpoint is repeated")
 	}
 	if len(n.UnverifiedSigs) > MaxCosignatures {
-		return fmt.Errorf("%w: %d cosignatures, at most %d are allowed", ErrLimit, len(n.UnverifiedSigs), MaxCosignatures)
+		return wrong(classLimit, "signatures", "%d cosignatures, at most %d are allowed", len(n.UnverifiedSigs), MaxCosignatures)
 	}
 	for _, s := range signatures {
 		if !canonicalBase64(s.Base64) {
-			return fmt.Errorf("%w: a signature is not canonical base64", ErrForm)
+			return wrong("base64", "signature", "a signature of the checkpoint is not canonical base64")
 		}
 	}
 	return nil
@@ -130,19 +141,19 @@ func canonicalBase64(s string) bool {
 func parseHead(text string) (*Checkpoint, error) {
 	lines := strings.Split(text, "\n")
 	if len(lines) != 4 || lines[3] != "" {
-		return nil, fmt.Errorf("%w: the text is not origin, size and root", ErrForm)
+		return nil, wrong(classValue, "text", "the text of the checkpoint is not three lines: origin, size and root")
 	}
 	size, err := strconv.ParseInt(lines[1], 10, 64)
 	if err != nil || size < 0 || size > MaxLogSize || strconv.FormatInt(size, 10) != lines[1] {
-		return nil, fmt.Errorf("%w: log size %q", ErrForm, lines[1])
+		return nil, wrong(classValue, "size", "log size %.40q", lines[1])
 	}
 	root, err := base64.StdEncoding.DecodeString(lines[2])
 	if err != nil || len(root) != len(Hash{}) || !canonicalBase64(lines[2]) {
-		return nil, fmt.Errorf("%w: root %q is not base64 of 32 bytes", ErrForm, lines[2])
+		return nil, wrong(classValue, "root", "root %.60q is not base64 of 32 bytes", lines[2])
 	}
 	c := &Checkpoint{Origin: lines[0], Size: size, Root: Hash(root)}
 	if size == 0 && c.Root != EmptyRoot() {
-		return nil, fmt.Errorf("%w: the root of an empty log is not the hash of nothing", ErrForm)
+		return nil, wrong(classValue, "root", "the root of an empty log is not the hash of nothing")
 	}
 	return c, nil
 }

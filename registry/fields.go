@@ -25,7 +25,12 @@ type field struct {
 // decode reads the members of the object data into fields. Members that no
 // field names are handed to rest. A value may not be null, nor hold null.
 func decode(data []byte, fields []field, rest func(strictjson.Member) error) error {
-	members, err := strictjson.Object(data, strictjson.Limits{Values: MaxValues, Members: MaxRecordMembers})
+	return decodeWithin(strictjson.Limits{Values: MaxValues, Members: MaxRecordMembers}, data, fields, rest)
+}
+
+// decodeWithin is decode with other limits.
+func decodeWithin(limits strictjson.Limits, data []byte, fields []field, rest func(strictjson.Member) error) error {
+	members, err := strictjson.Object(data, limits)
 	if err != nil {
 		return lower(err)
 	}
@@ -108,7 +113,7 @@ func jsonType(pointer any) string {
 	switch reflect.TypeOf(pointer).Elem().Kind() {
 	case reflect.String:
 		return "a string"
-	case reflect.Int64:
+	case reflect.Int, reflect.Int64:
 		return "a whole number"
 	case reflect.Bool:
 		return "true or false"

@@ -53,7 +53,7 @@ func (t Tile) Path() string {
 // ParseTilePath reads a path that Path writes, and no other spelling. The
 // error is ErrForm.
 func ParseTilePath(path string) (Tile, error) {
-	bad := fmt.Errorf("%w: %.100q is not the path of a tile", ErrForm, path)
+	bad := wrong(classValue, "path", "%.100q is not the path of a tile", path)
 	if len(path) > maxTilePath {
 		return Tile{}, bad
 	}
@@ -95,7 +95,7 @@ const maxTilePath = len("tile/entries/x281/x474/x976/x710/656.p/255")
 func (t Tile) check() error {
 	if t.Level < EntriesLevel || t.Level > maxTileLevel || t.Width < 1 || t.Width > TileWidth ||
 		t.Index < 0 || t.Index >= MaxLogSize>>(tileHeight*(max(t.Level, 0)+1)) {
-		return fmt.Errorf("%w: no log has a tile %+v", ErrForm, t)
+		return wrong(classValue, "tile", "no log has a tile %+v", t)
 	}
 	return nil
 }
@@ -119,7 +119,7 @@ func TileHashes(t Tile, r HashReader) ([]byte, error) {
 		return nil, err
 	}
 	if t.Level == EntriesLevel {
-		return nil, fmt.Errorf("%w: an entry bundle holds no hashes", ErrForm)
+		return nil, wrong(classValue, "tile", "an entry bundle holds no hashes")
 	}
 	return tlog.ReadTileData(tlog.Tile{H: tileHeight, L: t.Level, N: t.Index, W: t.Width}, r)
 }
@@ -146,21 +146,21 @@ func ParseEntryBundle(data []byte) ([]string, error) {
 	var raws []string
 	for len(data) > 0 {
 		if len(data) < 2 {
-			return nil, fmt.Errorf("%w: entry bundle ends inside of a length", ErrForm)
+			return nil, wrong(classValue, "length", "the entry bundle ends inside of a length")
 		}
 		n := int(binary.BigEndian.Uint16(data))
 		data = data[2:]
 		switch {
 		case n > MaxRecordBytes || len(raws) == TileWidth:
-			return nil, fmt.Errorf("%w: entry %d of a bundle has %d bytes", ErrLimit, len(raws), n)
+			return nil, wrong(classLimit, "entry", "entry %d of a bundle has %d bytes", len(raws), n)
 		case n == 0 || n > len(data):
-			return nil, fmt.Errorf("%w: entry %d of a bundle says %d bytes, %d follow", ErrForm, len(raws), n, len(data))
+			return nil, wrong(classValue, "length", "entry %d of a bundle says %d bytes, %d follow", len(raws), n, len(data))
 		}
 		raws = append(raws, string(data[:n]))
 		data = data[n:]
 	}
 	if raws == nil {
-		return nil, fmt.Errorf("%w: empty entry bundle", ErrForm)
+		return nil, wrong(classMissing, "entry", "the entry bundle is empty")
 	}
 	return raws, nil
 }
