@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package oauth
+
+import (
+	"context"
+	"crypto/ed25519"
+
+	"github.com/comity-network/comity/node/sites"
+	"github.com/comity-network/comity/registry"
+	"github.com/comity-network/comity/site/protocol"
+)
+
+// codeGrant redeems a code that a site has signed (RFC 6749, section 4.1.3;
+// RFC 7636). The code is judged completely before anything is claimed, so that
+// nobody but its client, with the verifier, can use it up.
+func (s *Server) codeGrant(ctx context.Context, x exchange) (*offer, error) {
+	raw, err := x.form.need("code")
+	if err != nil {
+		return nil, err
+	}
+	code, err := protocol.ParseCode(raw)
+	if err != nil {
+		return nil, invalidGrant("%v", err)
+	}
+	if err := s.checkCode(&code.Code, x); err != nil {
+		return nil, err
+	}
+	site, err := s.signedBy(ctx, code.Issuer, invalidGrant, func(keys map[string]ed25519.PublicKey) error {
+		return code.Verify(keys, s.cfg.Now())
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := bound(x.client, x.proof, code.JKT); err != nil {
+		return nil, err
+	}
+	if err := scopeWithin(code.Scope, x.client); err != nil {
+		return nil, err
+	}
+	return s.codeOffer(&code.Code, site, x), nil
+}
+
+// checkCode compares the code with the request.
+func (s *Server) checkCode(c *protocol.Code, x exchange) error {
+	switch {
+	case c.Audience != s.cfg.Issuer:
+		return invalidGrant("the code is for the broker %s", c.Audience)
+	case c.ClientID != x.client.ID:
+		return invalidGrant("the code was given to another client")
+	case x.form["redirect_uri"] == "":
+		return invalidRequest("redirect_uri is missing")
+	case c.RedirectURI != x.form["redirect_uri"]:
+		return invalidGrant("redirect_uri is not the one that the code was sent to")
+	case !x.client.Metadata.AllowsRedirect(c.RedirectURI):
+		return invalidGrant("redirect_uri is not registered for the client")
+	case x.form["resource"] != "" && x.form["resource"] != c.Issuer:
+		return invalidTarget("the code is for the resource %s", c.Issuer)
+	}
+	return checkVerifier(x.form["code_verifier"], c.Challenge)
+}
+
+func (s *Server) codeOffer(c *protocol.Code, site *sites.Site, x exchange) *offer {
+	now := s.now()
+	o := &offer{
+		client:  x.client,
+		proof:   x.proof,
+		site:    site,
+		scope:   c.Scope,
+		grant:   c.Grant,
+		code:    &OneTime{Key: protocol.TokenHash(c.Issuer + "\n" + c.ID), ExpiresAt: c.ExpiresAt + skew},
+		codeJTI: c.ID,
+		family: Family{
+			ID:        registry.NewID(),
+			ClientID:  x.client.ID,
+			Home:      x.client.State.Home,
+			Site:      c.Issuer,
+			Grant:     c.Grant,
+			Scope:     c.Scope,
+			CreatedAt: now,
+			ExpiresAt: now + seconds(s.cfg.FamilyLife),
+		},
+		refresh: x.client.Metadata.AllowsGrant(registry.GrantRefreshToken),
+	}
+	if x.proof != nil {
+		o.family.JKT = x.proof.JKT
+	}
+	return o
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package oauth
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/comity-network/comity/registry"
+)
+
+// metadata is the document of RFC 8414. What is not implemented is not in it.
+type metadata struct {
+	Issuer                     string   `json:"issuer"`
+	AuthorizationEndpoint      string   `json:"authorization_endpoint"`
+	TokenEndpoint              string   `json:"token_endpoint"`
+	IntrospectionEndpoint      string   `json:"introspection_endpoint"`
+	RevocationEndpoint         string   `json:"revocation_endpoint"`
+	JWKSURI                    string   `json:"jwks_uri"`
+	ResponseTypes              []string `json:"response_types_supported"`
+	ResponseModes              []string `json:"response_modes_supported"`
+	GrantTypes                 []string `json:"grant_types_supported"`
+	ChallengeMethods           []string `json:"code_challenge_methods_supported"`
+	TokenAuthMethods           []string `json:"token_endpoint_auth_methods_supported"`
+	TokenAuthAlgorithms        []string `json:"token_endpoint_auth_signing_alg_values_supported"`
+	IntrospectionAuthMethods   []string `json:"introspection_endpoint_auth_methods_supported"`
+	IntrospectionAuthAlgorithm []string `json:"introspection_endpoint_auth_signing_alg_values_supported"`
+	RevocationAuthMethods      []string `json:"revocation_endpoint_auth_methods_supported"`
+	RevocationAuthAlgorithms   []string `json:"revocation_endpoint_auth_signing_alg_values_supported"`
+	DPoPAlgorithms             []string `json:"dpop_signing_alg_values_supported"`
+	IssuerInResponse           bool     `json:"authorization_response_iss_parameter_supported"`
+	RequestParameter           bool     `json:"request_parameter_supported"`
+	RequestURIParameter        bool     `json:"request_uri_parameter_supported"` // absent would mean true
+}
+
+func (s *Server) newMetadata() metadata {
+	methods := []string{registry.AuthNone, registry.AuthPrivateKeyJWT, registry.AuthSecretBasic, registry.AuthSecretPost}
+	algorithms := names(assertionAlgorithms)
+	return metadata{
+		Issuer:                     s.cfg.Issuer,
+		AuthorizationEndpoint:      s.paths.authorize,
+		TokenEndpoint:              s.paths.token,
+		IntrospectionEndpoint:      s.paths.introspect,
+		RevocationEndpoint:         s.paths.revoke,
+		JWKSURI:                    s.paths.jwks,
+		ResponseTypes:              []string{"code"},
+		ResponseModes:              []string{"query"},
+		GrantTypes:                 slices.Sorted(maps.Keys(s.grants)),
+		ChallengeMethods:           []string{"S256"},
+		TokenAuthMethods:           methods,
+		TokenAuthAlgorithms:        algorithms,
+		IntrospectionAuthMethods:   methods,
+		IntrospectionAuthAlgorithm: algorithms,
+		RevocationAuthMethods:      methods,
+		RevocationAuthAlgorithms:   algorithms,
+		DPoPAlgorithms:             names(proofAlgorithms),
+		IssuerInResponse:           true, // the site's response names this broker (RFC 9207)
+	}
+}
+
+// names turns typed constants into strings.
+func names[S ~string](list []S) []string {
+	out := make([]string, len(list))
+	for i, v := range list {
+		out[i] = string(v)
+	}
+	return out
+}

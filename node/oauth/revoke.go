@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package oauth
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/comity-network/comity/registry"
+	"github.com/comity-network/comity/site/protocol"
+)
+
+// revoke is the revocation endpoint (RFC 7009). A token that is unknown, dead
+// or somebody else's gets the same answer as one that is now revoked.
+func (s *Server) revoke(w http.ResponseWriter, r *http.Request) (any, error) {
+	f, err := parseForm(w, r)
+	if err != nil {
+		return nil, err
+	}
+	token, err := f.need("token")
+	if err != nil {
+		return nil, err
+	}
+	who, err := s.caller(r, f, s.claimStored)
+	if err != nil {
+		return nil, err
+	}
+	if who.client != nil && s.away(who.client) {
+		return nil, unauthorizedClient("away from its home broker a client needs private_key_jwt for this")
+	}
+	return nil, s.revokeFor(r.Context(), who, protocol.TokenHash(token))
+}
+
+// revokeFor revokes an access token alone, and a refresh token with all that
+// came of the same grant (RFC 7009, section 2.1).
+func (s *Server) revokeFor(ctx context.Context, who caller, hash string) error {
+	reason := "client-request"
+	if who.site != "" {
+		reason = "site-request"
+	}
+	t, err := s.cfg.Store.Token(ctx, hash)
+	if err == nil {
+		if !who.owns(t.Site, t.ClientID) {
+			return nil
+		}
+		return s.revokeToken(ctx, t, reason)
+	}
+	if !errors.Is(err, registry.ErrNotFound) || who.client == nil {
+		return ignore(err, registry.ErrNotFound)
+	}
+	_, family, err := s.cfg.Store.Refresh(ctx, hash)
+	if err != nil {
+		return ignore(err, registry.ErrNotFound)
+	}
+	if family.ClientID != who.client.ID {
+		return nil
+	}
+	return s.cfg.Store.RevokeFamily(ctx, family.ID, s.now(), reason, s.deadToken(reason))
+}
+
+func ignore(err, target error) error {
+	if errors.Is(err, target) {
+		return nil
+	}
+	return err
+}

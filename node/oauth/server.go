@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package oauth
+
+import (
+	"net/http"
+
+	"github.com/comity-network/comity/registry"
+)
+
+func newPaths(issuer, prefix string) paths {
+	return paths{
+		// RFC 8414, section 3: between host and path.
+		metadata:   "/.well-known/oauth-authorization-server" + prefix,
+		authorize:  issuer + "/oauth/authorize",
+		token:      issuer + "/oauth/token",
+		introspect: issuer + "/oauth/introspect",
+		revoke:     issuer + "/oauth/revoke",
+		jwks:       issuer + "/oauth/jwks",
+		prefix:     prefix,
+	}
+}
+
+// Handler serves the endpoints of the package comment.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(s.paths.metadata, s.document(func() any { return s.metadata }))
+	mux.Handle(s.paths.prefix+"/oauth/jwks", s.document(s.keySet))
+	mux.Handle(s.paths.prefix+"/oauth/token", s.endpoint(s.token))
+	mux.Handle(s.paths.prefix+"/oauth/introspect", s.endpoint(s.introspect))
+	mux.Handle(s.paths.prefix+"/oauth/revoke", s.endpoint(s.revoke))
+	mux.HandleFunc(s.paths.prefix+"/oauth/authorize", s.authorize)
+	return mux
+}
+
+// endpoint serves f, which returns the document of the answer, nil for an
+// empty one, or an error.
+func (s *Server) endpoint(f func(w http.ResponseWriter, r *http.Request) (any, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := begin(w)
+		answer, err := f(w, r)
+		switch {
+		case err != nil:
+			s.writeFailure(w, s.explain(r, id, err))
+		case answer == nil:
+			w.WriteHeader(http.StatusOK)
+		default:
+			writeJSON(w, http.StatusOK, answer)
+		}
+	})
+}
+
+// document serves a public document.
+func (s *Server) document(f func() any) http.Handler {
+	return s.endpoint(func(_ http.ResponseWriter, r *http.Request) (any, error) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			return nil, methodNotAllowed("GET, HEAD")
+		}
+		return f(), nil
+	})
+}
+
+// RequestIDHeader names the header that every answer carries. The log has the
+// same value as "request".
+const RequestIDHeader = "X-Request-Id"
+
+// begin sets the headers that all answers have (RFC 6749, section 5.1; RFC
+// 9700, section 4.2.4 and 4.16) and returns the id of the request.
+func begin(w http.ResponseWriter) string {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
+	id := h.Get(RequestIDHeader)
+	if id == "" {
+		id = registry.NewID()
+		h.Set(RequestIDHeader, id)
+	}
+	return id
+}
