@@ -32,12 +32,14 @@ type Store struct {
 	path   string
 	writer *sql.DB // one connection: SQLite has one writer
 	reader *sql.DB
+
+	committed chan struct{} // sent to after each commit, with room for one: see QueueChanged
 }
 
 // Open opens the SQLite database at path, creating it if it is absent, and
 // brings its schema to this version.
 func Open(ctx context.Context, path string) (*Store, error) {
-	s := &Store{path: path}
+	s := &Store{path: path, committed: make(chan struct{}, 1)}
 	var err error
 	if s.writer, err = openSQLite(path, "immediate", 1); err != nil {
 		return nil, err
@@ -99,5 +101,12 @@ func (s *Store) write(ctx context.Context, f func(*sql.Tx) error) error {
 	if err := f(tx); err != nil {
 		return err
 	}
-	return tx.Commit()
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	select {
+	case s.committed <- struct{}{}:
+	default:
+	}
+	return nil
 }
