@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package site
+
+import "net/http"
+
+// blockedRow is one stopped app on the page.
+type blockedRow struct{ Name, ID, Home, Status, Reason, Until string }
+
+// blockedData is what the page of blocked apps shows: them, and how far the
+// site can vouch for the list.
+type blockedData struct {
+	frame
+	Apps                  []blockedRow
+	Total, Members        int
+	Agreed, Asked         int
+	Federation, Confirmed string
+	Stale                 string
+}
+
+func (s *Site) serveBlocked(w http.ResponseWriter, r *http.Request) {
+	if _, ok := s.User(r); !ok {
+		s.toLogin(w, s.Prefix+"/blocked")
+		return
+	}
+	blocked, total, err := s.trust.Blocked(r.Context())
+	if err != nil {
+		s.failed(w, "list blocked apps", err)
+		return
+	}
+	report := s.trust.Report()
+	data := blockedData{
+		frame: s.frame("Blocked apps"), Total: total, Members: report.Members, Agreed: report.Agreed, Asked: report.Asked,
+		Federation: report.Name, Confirmed: stamp(report.CertifiedAt),
+	}
+	for _, b := range blocked {
+		data.Apps = append(data.Apps, blockedRow{b.Name, b.ID, host(b.Home), b.Status, b.Reason, stamp(b.Until)})
+	}
+	if report.Fresh != nil {
+		data.Stale = "This site refuses all apps: " + report.Fresh.Error()
+		if s.WhenStale == AcceptWhenStale {
+			data.Stale = "This site takes no new tokens: " + report.Fresh.Error()
+		}
+	}
+	s.render(w, http.StatusOK, "blocked.html", data)
+}

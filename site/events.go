@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package site
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+
+	"github.com/comity-network/comity/internal/jws"
+	"github.com/comity-network/comity/registry"
+	"github.com/comity-network/comity/site/internal/store"
+	"github.com/comity-network/comity/site/protocol"
+)
+
+// refuse400 makes the answer by which a site refuses an event.
+func refuse400(err, format string, args ...any) *protocol.PushError {
+	return &protocol.PushError{Err: err, Description: describable(fmt.Sprintf(format, args...))}
+}
+
+// serveEvents receives notifications (RFC 8935): 202 after the durable write,
+// 400 for good, 503 for "try again".
+func (s *Site) serveEvents(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	err := s.receive(w, r)
+	var refused *protocol.PushError
+	switch {
+	case err == nil || errors.Is(err, store.ErrUsed): // the same event again is as good as the first time
+		w.WriteHeader(http.StatusAccepted)
+	case errors.As(err, &refused):
+		s.Log.Info("event refused", "err", refused.Err, "description", refused.Description)
+		s.writeJSON(w, http.StatusBadRequest, refused)
+	default:
+		s.Log.Error("event not stored", "error", err)
+		w.Header().Set("Retry-After", "1")
+		s.writeJSON(w, http.StatusServiceUnavailable, map[string]string{"description": "the site could not check or store the event"})
+	}
+}
+
+func (s *Site) receive(w http.ResponseWriter, r *http.Request) error {
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/secevent+jwt" {
+		return refuse400(protocol.ErrInvalidRequest, "Content-Type is not application/secevent+jwt")
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, protocol.MaxEventBytes))
+	if err != nil {
+		return refuse400(protocol.ErrInvalidRequest, "the body could not be read, or is longer than %d bytes", protocol.MaxEventBytes)
+	}
+	return s.Receive(r.Context(), string(body))
+}
+
+// Receive takes one signed event, as the events endpoint does; it is for
+// programs that fetch events by polling (RFC 8936). nil means that the event
+// and its effect are stored. A *protocol.PushError means that the site refuses
+// it for good; any other error, that it may be tried again.
+func (s *Site) Receive(ctx context.Context, token string) error {
+	event, err := s.authenticate(ctx, token)
+	if err != nil {
+		return err
+	}
+	id := store.Event{Broker: event.Issuer, ID: event.ID, Digest: digest(event.Event), At: s.Now().Unix()}
+	switch {
+	case event.TokenIssued != nil:
+		err = s.tokenIssued(ctx, id, event.TokenIssued, event.IssuedAt)
+	case event.TokenRevoked != nil:
+		err = s.tokenRevoked(ctx, id, event.TokenRevoked)
+	case event.TokensRevoked != nil:
+		err = s.tokensRevoked(ctx, id, event.TokensRevoked)
+	case event.ClientDisabled != nil:
+		err = s.clientDisabled(ctx, id, event.ClientDisabled)
+	case event.ClientEnabled != nil:
+		err = s.clientEnabled(ctx, id, event.ClientEnabled)
+	}
+	if errors.Is(err, store.ErrReused) {
+		return refuse400(protocol.ErrInvalidRequest, "this jti was used for another event")
+	}
+	return err
+}
+
+// digest names what an event says, without the time of its delivery.
+func digest(e protocol.Event) string {
+	e.IssuedAt = 0
+	claims, err := e.MarshalJSON()
+	if err != nil {
+		panic(err) // it was parsed
+	}
+	sum := sha256.Sum256(claims)
+	return jws.Base64.EncodeToString(sum[:])
+}
+
+// authenticate checks whom an event is from and for, its signature by a token
+// key out of that broker's record, and its time.
+func (s *Site) authenticate(ctx context.Context, token string) (*protocol.SignedEvent, error) {
+	e, err := protocol.ParseEvent(token)
+	if err != nil {
+		return nil, refuse400(protocol.ErrInvalidRequest, "%v", err)
+	}
+	if !slices.Contains(s.Brokers, e.Issuer) {
+		return nil, refuse400(protocol.ErrInvalidIssuer, "%s is no broker of this site", e.Issuer)
+	}
+	if err := e.CheckAudience(s.Resource, s.Federation); err != nil {
+		return nil, refuse400(protocol.ErrInvalidAudience, "%v", err)
+	}
+	keys, err := s.trust.TokenKeys(ctx, e.Issuer, e.KeyID())
+	if err != nil {
+		return nil, err
+	}
+	switch err := e.Verify(keys, s.Now()); {
+	case errors.Is(err, protocol.ErrUnknownKey):
+		return nil, refuse400(protocol.ErrInvalidKey, "%v", err)
+	case errors.Is(err, registry.ErrSignature):
+		return nil, refuse400(protocol.ErrAuthenticationFailed, "%v", err)
+	case err != nil:
+		return nil, refuse400(protocol.ErrInvalidRequest, "%v", err)
+	}
+	return e, s.checkSender(e)
+}
+
+// checkSender refuses what a stopped broker sends, unless it only takes away:
+// what a suspended broker revokes must not live again with it.
+func (s *Site) checkSender(e *protocol.SignedEvent) error {
+	err := s.trust.BrokerActive(e.Issuer)
+	takesAway := e.TokenRevoked != nil || e.TokensRevoked != nil || e.ClientDisabled != nil
+	if err == nil || takesAway && !s.trust.BrokerExpelled(e.Issuer) {
+		return nil
+	}
+	return refuse400(protocol.ErrAccessDenied, "%v", err)
+}
+
+// tokenRevoked kills one token, also one that is still to come.
+func (s *Site) tokenRevoked(ctx context.Context, id store.Event, t *protocol.TokenRevoked) error {
+	expires := min(t.ExpiresAt, s.Now().Add(maxTokenLife).Unix())
+	err := s.store.Revoke(ctx, id, t.TokenHash, expires)
+	if errors.Is(err, registry.ErrConflict) {
+		return refuse400(protocol.ErrAccessDenied, "another broker minted this token")
+	}
+	return err
+}
+
+// tokensRevoked kills the broker's tokens of one grant or client up to a time.
+func (s *Site) tokensRevoked(ctx context.Context, id store.Event, t *protocol.TokensRevoked) error {
+	if t.Cutoff > s.Now().Add(registry.MaxCutoffAhead).Unix() {
+		return refuse400(protocol.ErrInvalidRequest, "cutoff is too far in the future; do the clocks differ?")
+	}
+	return s.store.RevokeUpTo(ctx, id, t.Grant, t.ClientID, t.Cutoff)
+}
+
+// clientDisabled believes the records in the event, not the event.
+func (s *Site) clientDisabled(ctx context.Context, id store.Event, c *protocol.ClientChange) error {
+	stops, err := s.trust.Judge(ctx, id.Broker, c.ClientID, c.Records)
+	if err != nil {
+		return recordsProblem(err)
+	}
+	if err := s.store.Hear(ctx, id, stops); err != nil {
+		return err
+	}
+	s.pollSoon()
+	return nil
+}
+
+// clientEnabled lets the next certified list lift the home's suspensions.
+func (s *Site) clientEnabled(ctx context.Context, id store.Event, c *protocol.ClientChange) error {
+	r, err := s.trust.Reinstatement(ctx, id.Broker, c.ClientID, c.Records)
+	if err != nil {
+		return recordsProblem(err)
+	}
+	lifted := store.Lifting{ClientID: c.ClientID}
+	if r != nil {
+		lifted.Issuer, lifted.Before, lifted.Since = r.Issuer, r.Revocation.Sequence, r.IssuedAt
+	}
+	if err := s.store.Reinstated(ctx, id, lifted); err != nil {
+		return err
+	}
+	s.pollSoon()
+	return nil
+}
+
+// recordsProblem tells records that are wrong from what may be tried again.
+func recordsProblem(err error) error {
+	for _, wrong := range []error{registry.ErrForm, registry.ErrSignature, registry.ErrNotFound, registry.ErrLimit, registry.ErrFork} {
+		if errors.Is(err, wrong) {
+			return refuse400(protocol.ErrInvalidRequest, "%v", err)
+		}
+	}
+	return err
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package store keeps what a site must not forget, in the site's own SQL
+// database: what it knows of the federation, grants, token hashes, and which
+// one-time things were used.
+//
+// What it promises: a method that returned nil has its effect as durably as
+// the database commits; each one-time thing (a consent, an event, a DPoP
+// proof) is claimed by one unique insert; nothing in it can be used as a token
+// or a code. It trusts the database and its owner. One SQL text serves SQLite
+// and PostgreSQL; several processes of one site may share the database.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// Errors of the one-time things.
+var (
+	// ErrUsed: it was claimed before.
+	ErrUsed = errors.New("used before")
+	// ErrReused: the same identifier stood for something else before.
+	ErrReused = errors.New("identifier used twice for different things")
+)
+
+// Store is one site's tables. It is safe for concurrent use.
+type Store struct {
+	db     *sql.DB
+	mu     sync.Mutex // one writing transaction of this process at a time: SQLite has room for one
+	lookup *sql.Stmt
+}
+
+// Open brings the tables in db to this version. The database stays the
+// caller's.
+func Open(ctx context.Context, db *sql.DB) (*Store, error) {
+	if err := migrate(ctx, db); err != nil {
+		return nil, fmt.Errorf("prepare the tables comity_*: %w", err)
+	}
+	lookup, err := db.PrepareContext(ctx, lookupSQL)
+	if err != nil {
+		return nil, err
+	}
+	return &Store{db: db, lookup: lookup}, nil
+}
+
+// Close frees what Open prepared. It does not close the database.
+func (s *Store) Close() error { return s.lookup.Close() }
+
+// write runs f in one transaction. When f returns an error, nothing of it is
+// kept. The first statement of f writes, so that SQLite takes its lock at once.
+func (s *Store) write(ctx context.Context, f func(*sql.Tx) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if err := f(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// claim runs an insert that must add one row; ErrUsed when the row is there.
+func claim(ctx context.Context, tx *sql.Tx, insert string, args ...any) error {
+	result, err := tx.ExecContext(ctx, insert, args...)
+	if err != nil {
+		return err
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 1 {
+		return err
+	}
+	return ErrUsed
+}
+
+// Purge forgets what cannot matter any more at the time now: expired tokens
+// and tombstones, used proofs, events, and grants whose code was never
+// redeemed.
+func (s *Store) Purge(ctx context.Context, now int64) error {
+	const day = 24 * 60 * 60
+	return s.write(ctx, func(tx *sql.Tx) error {
+		for _, q := range []struct {
+			statement string
+			before    int64
+		}{
+			{`DELETE FROM comity_tokens WHERE expires_at < $1`, now - day},
+			{`DELETE FROM comity_proofs WHERE expires_at < $1`, now},
+			{`DELETE FROM comity_events WHERE received_at < $1`, now - 7*day},
+			{`DELETE FROM comity_stops WHERE lifted_at <> 0 AND lifted_at < $1`, now - 31*day},
+			{`DELETE FROM comity_cutoffs WHERE cutoff < $1`, now - 31*day},
+			{`DELETE FROM comity_grants WHERE used_at = 0 AND code_expires_at < $1`, now - day},
+			{`DELETE FROM comity_grants WHERE ended_at <> 0 AND ended_at < $1`, now - 31*day},
+		} {
+			if _, err := tx.ExecContext(ctx, q.statement, q.before); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

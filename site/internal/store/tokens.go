@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/comity-network/comity/registry"
+)
+
+// Token is what the site keeps of one access token.
+type Token struct {
+	Hash      string // base64url SHA-256 of its characters
+	Broker    string // issuer of the broker that minted it
+	Grant     string // empty: a token without a grant
+	Code      string // jti of the code that it was redeemed with, if it was
+	ClientID  string
+	Home      string // issuer of the client's home broker
+	Scope     string
+	JKT       string // empty: a Bearer token
+	Subject   string // only of logins at the broker
+	IssuedAt  int64
+	ExpiresAt int64
+	RevokedAt int64 // 0: not revoked
+}
+
+// Found is a token with all that decides whether it is alive.
+type Found struct {
+	Token
+	User       string
+	GrantEnded bool // also when there is no such grant any more
+	Stopped    bool // a stop of the client was heard of and holds
+}
+
+const lookupSQL = `SELECT t.hash, t.broker, t.grant_id, t.code, t.client_id, t.home, t.scope, t.jkt, t.subject,
+		t.issued_at, t.expires_at, t.revoked_at, COALESCE(g.user_id, ''), COALESCE(g.ended_at, 1),
+		(SELECT COUNT(*) FROM comity_stops s
+			WHERE s.client_id = t.client_id AND s.lifted_at = 0 AND (s.until_at = 0 OR s.until_at > $2))
+	FROM comity_tokens t LEFT JOIN comity_grants g ON g.id = t.grant_id
+	WHERE t.hash = $1 AND t.client_id <> ''`
+
+// Lookup finds the token with this hash. registry.ErrNotFound if there is none.
+func (s *Store) Lookup(ctx context.Context, hash string, now int64) (Found, error) {
+	var f Found
+	var ended, stops int64
+	err := s.lookup.QueryRowContext(ctx, hash, now).Scan(&f.Hash, &f.Broker, &f.Grant, &f.Code, &f.ClientID, &f.Home,
+		&f.Scope, &f.JKT, &f.Subject, &f.IssuedAt, &f.ExpiresAt, &f.RevokedAt, &f.User, &ended, &stops)
+	if errors.Is(err, sql.ErrNoRows) {
+		return f, registry.ErrNotFound
+	}
+	f.GrantEnded, f.Stopped = f.Grant != "" && ended != 0, stops > 0
+	return f, err
+}
+
+// Situation is what a new token is judged by.
+type Situation struct {
+	Grant   *Grant // nil: the token names none, or one that is not there
+	Stopped bool   // a stop of the client was heard of and holds
+	Cutoff  int64  // tokens issued up to this second are dead
+}
+
+// Accept stores a new token, and the event that told of it, if judge has
+// nothing against it; judge names the client's home broker. A token that the same code gave before is revoked.
+// ErrUsed: this event was accepted before. registry.ErrConflict: the hash is
+// known, alive or revoked.
+func (s *Store) Accept(ctx context.Context, e Event, t Token, judge func(Situation) (home string, err error)) error {
+	return s.write(ctx, func(tx *sql.Tx) error {
+		if err := claimEvent(ctx, tx, e); err != nil {
+			return err
+		}
+		now, err := situation(ctx, tx, e, t)
+		if err != nil {
+			return err
+		}
+		if t.Home, err = judge(now); err != nil {
+			return err
+		}
+		if t.Grant != "" {
+			if err := use(ctx, tx, e, t); err != nil {
+				return err
+			}
+		}
+		err = claim(ctx, tx, `INSERT INTO comity_tokens (hash, broker, grant_id, code, client_id, home, scope, jkt, subject,
+			issued_at, expires_at, revoked_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0) ON CONFLICT DO NOTHING`,
+			t.Hash, t.Broker, t.Grant, t.Code, t.ClientID, t.Home, t.Scope, t.JKT, t.Subject, t.IssuedAt, t.ExpiresAt)
+		if err == ErrUsed {
+			return registry.ErrConflict
+		}
+		return err
+	})
+}
+
+// use marks the grant as used and makes room for one token per code.
+func use(ctx context.Context, tx *sql.Tx, e Event, t Token) error {
+	if _, err := tx.ExecContext(ctx, `UPDATE comity_grants SET used_at = $1 WHERE id = $2`, e.At, t.Grant); err != nil {
+		return err
+	}
+	if t.Code == "" {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, `UPDATE comity_tokens SET revoked_at = $1
+		WHERE grant_id = $2 AND code = $3 AND revoked_at = 0`, e.At, t.Grant, t.Code)
+	return err
+}
+
+// situation collects what t is judged by. The grant's row is locked first
+// where the database has locks of rows, so that a grant that ends now is
+// either seen here or sees the new token.
+func situation(ctx context.Context, tx *sql.Tx, e Event, t Token) (Situation, error) {
+	var now Situation
+	if t.Grant != "" {
+		if _, err := tx.ExecContext(ctx, `UPDATE comity_grants SET ended_at = ended_at WHERE id = $1`, t.Grant); err != nil {
+			return now, err
+		}
+		g, err := scanGrant(tx.QueryRowContext(ctx, `SELECT `+grantColumns+` FROM comity_grants WHERE id = $1`, t.Grant))
+		switch {
+		case err == nil:
+			now.Grant = &g
+		case !errors.Is(err, registry.ErrNotFound):
+			return now, err
+		}
+	}
+	var stops int64
+	err := tx.QueryRowContext(ctx, `SELECT
+		(SELECT COUNT(*) FROM comity_stops WHERE client_id = $1 AND lifted_at = 0 AND (until_at = 0 OR until_at > $2)),
+		(SELECT COALESCE(MAX(cutoff), 0) FROM comity_cutoffs
+			WHERE broker IN ($3, '') AND subject IN ($4, $5))`,
+		t.ClientID, e.At, t.Broker, "client:"+t.ClientID, "grant:"+t.Grant).Scan(&stops, &now.Cutoff)
+	now.Stopped = stops > 0
+	return now, err
+}
+
+// Revoke stores that a token of the event's broker is dead, also one that the
+// site never heard of. registry.ErrConflict: another broker minted it.
+func (s *Store) Revoke(ctx context.Context, e Event, hash string, expiresAt int64) error {
+	return s.write(ctx, func(tx *sql.Tx) error {
+		if err := claimEvent(ctx, tx, e); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `INSERT INTO comity_tokens (hash, broker, grant_id, code, client_id, home, scope, jkt,
+			subject, issued_at, expires_at, revoked_at) VALUES ($1, $2, '', '', '', '', '', '', '', 0, $3, $4)
+			ON CONFLICT (hash) DO UPDATE SET revoked_at = excluded.revoked_at
+			WHERE comity_tokens.revoked_at = 0 AND comity_tokens.broker = excluded.broker`,
+			hash, e.Broker, expiresAt, e.At); err != nil {
+			return err
+		}
+		var broker string
+		if err := tx.QueryRowContext(ctx, `SELECT broker FROM comity_tokens WHERE hash = $1`, hash).Scan(&broker); err != nil {
+			return err
+		}
+		if broker != e.Broker {
+			return registry.ErrConflict
+		}
+		return nil
+	})
+}
+
+// RevokeUpTo stores that the tokens which the event's broker issued up to
+// cutoff for one grant or one client are dead. Exactly one of the two is set.
+func (s *Store) RevokeUpTo(ctx context.Context, e Event, grant, client string, cutoff int64) error {
+	subject, column, id := "grant:"+grant, "grant_id", grant
+	if grant == "" {
+		subject, column, id = "client:"+client, "client_id", client
+	}
+	return s.write(ctx, func(tx *sql.Tx) error {
+		if err := claimEvent(ctx, tx, e); err != nil {
+			return err
+		}
+		if err := putCutoff(ctx, tx, e.Broker, subject, cutoff); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `UPDATE comity_tokens SET revoked_at = $1
+			WHERE broker = $2 AND `+column+` = $3 AND issued_at <= $4 AND revoked_at = 0`, e.At, e.Broker, id, cutoff)
+		return err
+	})
+}

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package trust
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+
+	"github.com/comity-network/comity/internal/jws"
+	"github.com/comity-network/comity/internal/strictjson"
+	"github.com/comity-network/comity/registry"
+)
+
+// Client is a client whose registration was verified here.
+type Client struct {
+	ID       string
+	Home     string // issuer of its home broker
+	Sequence int64  // seq of the registration
+	registry.ClientMetadata
+}
+
+// clientDocument is the answer of /federation/clients/{id}. What the broker
+// says beside the signed records is used for refusals alone.
+type clientDocument struct {
+	ID           string                `json:"client_id"`
+	State        registry.ClientStatus `json:"state"`
+	Reason       string                `json:"reason"`
+	First        string                `json:"first"`
+	Registration string                `json:"registration"`
+	Log          string                `json:"log"`
+	Index        int64                 `json:"index"`
+	Checkpoint   string                `json:"checkpoint"`
+	Proof        []string              `json:"proof"`
+}
+
+// knownClient is what is remembered of a client.
+type knownClient struct {
+	First        string `json:"first"`
+	Registration string `json:"registration"`
+	Index        int64  `json:"index"`
+}
+
+// Client fetches the registration of a client from one broker and verifies
+// all of it: its own id, its signatures by the keys that the charter gives to
+// its home broker, its inclusion under a checkpoint that is not older than one
+// seen before, its metadata, and that neither it nor the brokers are stopped.
+//
+// Errors: registry.ErrNotFound when the broker knows no such client,
+// registry.ErrRevoked when it is stopped, registry.ErrStale when the site
+// cannot know whether it is; any other means that the broker did not prove
+// what it said, or said nothing.
+func (f *Federation) Client(ctx context.Context, broker, id string) (*Client, error) {
+	if err := registry.ParseCID(id); err != nil {
+		return nil, fmt.Errorf("%w: client_id: %w", registry.ErrNotFound, err)
+	}
+	if err := f.Fresh(); err != nil {
+		return nil, err
+	}
+	if err := f.BrokerActive(broker); err != nil {
+		return nil, err
+	}
+	var doc clientDocument
+	if err := f.getJSON(ctx, broker, "/federation/clients/"+url.PathEscape(id), maxClientBytes, &doc); err != nil {
+		return nil, err
+	}
+	c, err := f.verifyClient(ctx, id, &doc)
+	if err != nil {
+		return nil, fmt.Errorf("client %s: %w", id, err)
+	}
+	if doc.State != registry.ClientActive {
+		return nil, fmt.Errorf("%w: the broker %s says that it is %q (%q)", registry.ErrRevoked, broker, doc.State, doc.Reason)
+	}
+	if err := f.usable(ctx, c); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// verifyClient checks what the signed records prove, and remembers it.
+func (f *Federation) verifyClient(ctx context.Context, id string, doc *clientDocument) (*Client, error) {
+	chain := f.now.Load().chain
+	if registry.CID([]byte(doc.First)) != id {
+		return nil, errors.New("its first record has another CID than its client_id")
+	}
+	first, err := registry.ParseRecord([]byte(doc.First), registry.KindRegistration)
+	if err != nil {
+		return nil, fmt.Errorf("first record: %w", err)
+	}
+	if err := verifyFirst(chain, first, doc.Index); err != nil {
+		return nil, fmt.Errorf("first record: %w", err)
+	}
+	reg, err := registry.ParseRecord([]byte(doc.Registration), registry.KindRegistration)
+	if err != nil {
+		return nil, fmt.Errorf("registration: %w", err)
+	}
+	if reg.ClientID() != id || reg.Issuer != first.Issuer {
+		return nil, errors.New("registration: of another client or by another broker than the home")
+	}
+	key, ok := chain.KeyAt(first.Issuer, doc.Index)
+	if !ok {
+		return nil, fmt.Errorf("registration: the charter has no key of %s for log index %d", first.Issuer, doc.Index)
+	}
+	if err := reg.Verify(key); err != nil {
+		return nil, fmt.Errorf("registration: %w", err)
+	}
+	if err := f.verifyInclusion(ctx, chain, first.Issuer, doc); err != nil {
+		return nil, err
+	}
+	if err := f.rememberClient(ctx, id, reg, doc); err != nil {
+		return nil, err
+	}
+	m := reg.Registration.ClientMetadata
+	if err := registry.CheckMetadata(&m); err != nil {
+		return nil, err
+	}
+	return &Client{ID: id, Home: first.Issuer, Sequence: reg.Registration.Sequence, ClientMetadata: m}, nil
+}
+
+// verifyFirst checks the signature of a client's first record by a key that
+// its home broker had before the registration at index.
+func verifyFirst(chain *registry.Chain, first *registry.Record, index int64) error {
+	member, key, ok := chain.MemberByKey(first.KeyID)
+	if !ok || member.Issuer != first.Issuer || key.From > index {
+		return fmt.Errorf("signed by a key that %s had not", first.Issuer)
+	}
+	pub, err := key.Key.PublicKey()
+	if err != nil {
+		return err
+	}
+	return first.Verify(pub)
+}
+
+func (f *Federation) verifyInclusion(ctx context.Context, chain *registry.Chain, home string, doc *clientDocument) error {
+	c, err := f.keepCheckpoint(ctx, chain, doc.Log, []byte(doc.Checkpoint))
+	if err != nil {
+		return err
+	}
+	if c.Origin != registry.Origin(home) {
+		return errors.New("checkpoint: not of the log of the home broker")
+	}
+	if len(doc.Proof) > 64 {
+		return errors.New("inclusion proof: longer than any log needs")
+	}
+	proof := make([]registry.Hash, len(doc.Proof))
+	for i, s := range doc.Proof {
+		b, err := jws.Base64.DecodeString(s)
+		if err != nil || len(b) != len(proof[i]) {
+			return errors.New("inclusion proof: not base64url hashes")
+		}
+		copy(proof[i][:], b)
+	}
+	return registry.CheckInclusion(proof, c.Size, c.Root, doc.Index, registry.LeafHash(doc.Registration))
+}
+
+// rememberClient stores a verified registration; registry.ErrStale when a
+// newer one was seen before.
+func (f *Federation) rememberClient(ctx context.Context, id string, reg *registry.Record, doc *clientDocument) error {
+	value, err := json.Marshal(knownClient{doc.First, doc.Registration, doc.Index})
+	if err != nil {
+		return err
+	}
+	known, err := f.Memory.Fact(ctx, kindClient, id)
+	if err != nil && !errors.Is(err, registry.ErrNotFound) {
+		return err
+	}
+	seq := reg.Registration.Sequence
+	if err != nil || known.Position < seq {
+		if known, err = f.Memory.Remember(ctx, Fact{kindClient, id, seq, string(value)}); err != nil {
+			return err
+		}
+	}
+	if known.Position > seq {
+		return fmt.Errorf("%w registration: seq %d, but %d was seen before", registry.ErrStale, seq, known.Position)
+	}
+	if k, err := parseKnown(known); err != nil || k.Registration != doc.Registration {
+		return fmt.Errorf("registration: %w: another one with seq %d was seen before", registry.ErrConflict, seq)
+	}
+	return nil
+}
+
+func parseKnown(f Fact) (knownClient, error) {
+	var k knownClient
+	err := strictjson.Unmarshal([]byte(f.Value), &k)
+	return k, err
+}
+
+// usable judges a verified client and its registration.
+func (f *Federation) usable(ctx context.Context, c *Client) error {
+	if err := f.Stopped(ctx, c.ID, c.Home); err != nil {
+		return err
+	}
+	if least := f.now.Load().list.LeastSequence(c.ID); c.Sequence < least {
+		return fmt.Errorf("%w: its credentials were compromised and are replaced since seq %d", registry.ErrRevoked, least)
+	}
+	return nil
+}
+
+// Known is what the site has verified of a client earlier. registry.ErrNotFound
+// when it has met no such client.
+func (f *Federation) Known(ctx context.Context, id string) (*Client, error) {
+	fact, err := f.Memory.Fact(ctx, kindClient, id)
+	if err != nil {
+		return nil, err
+	}
+	return f.fromFact(fact)
+}
+
+func (f *Federation) fromFact(fact Fact) (*Client, error) {
+	k, err := parseKnown(fact)
+	if err != nil {
+		return nil, err
+	}
+	reg, err := registry.ParseRecord([]byte(k.Registration), registry.KindRegistration)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{
+		ID: fact.Name, Home: reg.Issuer, Sequence: reg.Registration.Sequence,
+		ClientMetadata: reg.Registration.ClientMetadata,
+	}, nil
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package site
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/comity-network/comity/registry"
+	"github.com/comity-network/comity/site/internal/store"
+	"github.com/comity-network/comity/site/internal/trust"
+	"github.com/comity-network/comity/site/protocol"
+)
+
+// redeemGrace is how long after its expiry the token of a code may still be
+// announced: a broker redeems within the code's life and then needs to tell.
+const redeemGrace = 15
+
+// tokenIssued takes a new token, or refuses it.
+func (s *Site) tokenIssued(ctx context.Context, id store.Event, t *protocol.TokenIssued, issuedAt int64) error {
+	client, err := s.clientOf(ctx, id.Broker, t)
+	if err != nil {
+		return err
+	}
+	token := store.Token{
+		Hash: t.TokenHash, Broker: id.Broker, Grant: t.Grant, Code: t.CodeJTI, ClientID: t.ClientID, Scope: t.Scope,
+		JKT: t.JKT, Subject: t.Subject, IssuedAt: issuedAt, ExpiresAt: t.ExpiresAt,
+	}
+	err = s.store.Accept(ctx, id, token, func(now store.Situation) (string, error) {
+		return client.Home, s.judgeToken(&token, client, now)
+	})
+	if errors.Is(err, registry.ErrConflict) {
+		return refuse400(protocol.ErrInvalidGrant, "this token is known already, or was revoked")
+	}
+	return err
+}
+
+// clientOf returns the client of a new token. For a grant it was verified at
+// the consent; without one it is asked for.
+func (s *Site) clientOf(ctx context.Context, broker string, t *protocol.TokenIssued) (*trust.Client, error) {
+	client, err := s.trust.Known(ctx, t.ClientID)
+	switch {
+	case !errors.Is(err, registry.ErrNotFound):
+		return client, err
+	case t.Grant != "":
+		return nil, refuse400(protocol.ErrInvalidGrant, "no user of this site has allowed this client anything")
+	case !s.allowsWithoutGrant(broker, t.ClientID, t.Scope):
+		return nil, refuse400(protocol.ErrAccessDenied, "this site takes no tokens without a grant")
+	}
+	client, err = s.trust.Client(ctx, broker, t.ClientID)
+	switch {
+	case errors.Is(err, registry.ErrStale):
+		return nil, refuse400(protocol.ErrStale, "%v", err)
+	case errors.Is(err, registry.ErrRevoked) || errors.Is(err, registry.ErrNotFound):
+		return nil, refuse400(protocol.ErrAccessDenied, "%v", err)
+	}
+	return client, err
+}
+
+func (s *Site) allowsWithoutGrant(broker, client, scope string) bool {
+	return s.AllowClientCredentials != nil && s.AllowClientCredentials(broker, client, scope)
+}
+
+// judgeToken says what is against a new token; the order is from what the site
+// knows of the world to what it knows of the grant.
+func (s *Site) judgeToken(t *store.Token, client *trust.Client, now store.Situation) error {
+	if err := s.trust.Fresh(); err != nil {
+		return refuse400(protocol.ErrStale, "%v", err)
+	}
+	if err := s.trust.Alive(t.Broker, client.ID, client.Home, t.IssuedAt); err != nil {
+		return refuse400(protocol.ErrAccessDenied, "%v", err)
+	}
+	clock := s.Now().Unix()
+	switch {
+	case now.Stopped:
+		return refuse400(protocol.ErrAccessDenied, "the app is stopped")
+	case t.IssuedAt <= now.Cutoff:
+		return refuse400(protocol.ErrAccessDenied, "tokens issued up to %d are revoked", now.Cutoff)
+	case t.ExpiresAt <= clock:
+		return refuse400(protocol.ErrInvalidRequest, "the token has expired; do the clocks differ?")
+	case t.ExpiresAt > clock+int64(maxTokenLife/time.Second):
+		return refuse400(protocol.ErrInvalidRequest, "the token lives for longer than 30 days")
+	case client.DPoPBound && t.JKT == "":
+		return refuse400(protocol.ErrAccessDenied, "the client has registered to use DPoP tokens alone")
+	case t.Grant != "":
+		return judgeGrant(t, now.Grant, clock)
+	}
+	return s.judgeWithoutGrant(t)
+}
+
+// judgeGrant compares a token with the grant that it names.
+func judgeGrant(t *store.Token, g *store.Grant, clock int64) error {
+	refused := ""
+	switch {
+	case g == nil || g.Broker != t.Broker || g.ClientID != t.ClientID:
+		refused = "there is no such grant for this broker and client"
+	case g.EndedAt != 0:
+		refused = "the user has ended this grant"
+	case t.Scope == "" || !protocol.ScopeSubset(t.Scope, g.Scope):
+		refused = "the scope is wider than the user has allowed"
+	case g.JKT != "" && t.JKT != g.JKT:
+		refused = "the token is not bound to the key that the grant is pinned to"
+	case t.Code == "" && g.UsedAt == 0:
+		refused = "the grant's code was not redeemed yet"
+	case t.Code != "" && t.Code != g.Code:
+		refused = "the code is not the one of this grant"
+	case t.Code != "" && clock > g.CodeExpiresAt+redeemGrace:
+		refused = "the code has expired"
+	}
+	if refused != "" {
+		return refuse400(protocol.ErrInvalidGrant, "%s", refused)
+	}
+	return nil
+}
+
+// judgeWithoutGrant: only where the site has opted in, only known scopes.
+func (s *Site) judgeWithoutGrant(t *store.Token) error {
+	if !s.allowsWithoutGrant(t.Broker, t.ClientID, t.Scope) {
+		return refuse400(protocol.ErrAccessDenied, "this site takes no tokens without a grant")
+	}
+	for _, word := range strings.Fields(t.Scope) {
+		if _, known := s.Scopes[word]; !known {
+			return refuse400(protocol.ErrAccessDenied, "unknown scope %s", word)
+		}
+	}
+	return nil
+}

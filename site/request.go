@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package site
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/comity-network/comity/internal/jws"
+	"github.com/comity-network/comity/registry"
+	"github.com/comity-network/comity/site/internal/trust"
+	"github.com/comity-network/comity/site/protocol"
+)
+
+// Bounds of an authorization request.
+const (
+	maxQueryBytes = 12 << 10 // a request object and little else
+	maxStateBytes = 2048     // as in request objects
+)
+
+// authRequest is an authorization request (RFC 6749, section 4.1.1) whose
+// client and redirect URI may be believed after verify.
+type authRequest struct {
+	Broker       string `json:"broker"` // who is to redeem the code
+	ClientID     string `json:"client_id"`
+	RedirectURI  string `json:"redirect_uri"`
+	ResponseType string `json:"response_type"`
+	State        string `json:"state"`
+	Scope        string `json:"scope"`
+	Resource     string `json:"resource"`
+	Challenge    string `json:"code_challenge"`
+	Method       string `json:"code_challenge_method"`
+	JKT          string `json:"dpop_jkt"`
+	Mode         string `json:"response_mode"`
+}
+
+// badRequest is a request that must not be answered by a redirect: its client
+// or its redirect URI are not verified.
+type badRequest struct {
+	status int
+	text   string // for the user
+	cause  error  // for the log
+}
+
+func (e *badRequest) Error() string { return e.text }
+func (e *badRequest) Unwrap() error { return e.cause }
+
+func bad(status int, text string, cause error) *badRequest { return &badRequest{status, text, cause} }
+
+// oauthError goes to the client by redirect (RFC 6749, section 4.1.2.1).
+type oauthError struct{ code, description string }
+
+func (e *oauthError) Error() string { return e.code + ": " + e.description }
+
+// parseForm reads parameters that may each be there once.
+func parseForm(raw string, longest int) (url.Values, error) {
+	if len(raw) > longest {
+		return nil, fmt.Errorf("more than %d bytes of parameters", longest)
+	}
+	form, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, errors.New("the parameters are not a well-formed query")
+	}
+	for name, values := range form {
+		if len(values) > 1 {
+			return nil, fmt.Errorf("a parameter is there twice: %.40q", name)
+		}
+		if !utf8.ValidString(values[0]) || strings.ContainsRune(values[0], 0) {
+			return nil, fmt.Errorf("the parameter %.40q is not text", name)
+		}
+	}
+	return form, nil
+}
+
+// parseRequest reads the parameters of the authorization endpoint. All errors
+// are *badRequest: nothing is verified yet.
+func (s *Site) parseRequest(ctx context.Context, rawQuery string) (*authRequest, error) {
+	form, err := parseForm(rawQuery, maxQueryBytes)
+	if err != nil {
+		return nil, bad(http.StatusBadRequest, "The app has sent a malformed request: "+err.Error()+".", nil)
+	}
+	switch {
+	case form.Has("resume"):
+		return s.resume(form.Get("resume"))
+	case form.Has("request_uri"):
+		return nil, bad(http.StatusBadRequest, "The app has sent request_uri, which this site does not support.", nil)
+	case form.Has("request"):
+		return s.parseRequestObject(ctx, form)
+	}
+	q := &authRequest{
+		Broker: form.Get("issuer"), ClientID: form.Get("client_id"), RedirectURI: form.Get("redirect_uri"),
+		ResponseType: form.Get("response_type"), State: form.Get("state"), Scope: form.Get("scope"),
+		Resource: form.Get("resource"), Challenge: form.Get("code_challenge"), Method: form.Get("code_challenge_method"),
+		JKT: form.Get("dpop_jkt"), Mode: form.Get("response_mode"),
+	}
+	if q.Broker == "" {
+		q.Broker = s.Brokers[0]
+	}
+	return q, q.checkForm()
+}
+
+// resumeLife is how long a login may take, in seconds.
+const resumeLife = 3600
+
+// suspended is a request whose user logs in first.
+type suspended struct {
+	ExpiresAt int64       `json:"exp"`
+	Request   authRequest `json:"request"`
+}
+
+// suspend makes the link by which the browser comes back from the login.
+func (s *Site) suspend(q *authRequest) string {
+	return s.Prefix + "/authorize?resume=" + s.seal(sealResume, suspended{s.Now().Unix() + resumeLife, *q})
+}
+
+func (s *Site) resume(sealed string) (*authRequest, error) {
+	var p suspended
+	if err := s.open(sealResume, sealed, &p); err != nil {
+		return nil, bad(http.StatusBadRequest, "This link is not complete. Start again from the app.", err)
+	}
+	if s.Now().Unix() > p.ExpiresAt {
+		return nil, bad(http.StatusBadRequest, "The login took too long. Start again from the app.", nil)
+	}
+	return &p.Request, nil
+}
+
+func (q *authRequest) checkForm() error {
+	switch {
+	case q.ClientID == "" || q.RedirectURI == "":
+		return bad(http.StatusBadRequest, "The app has not said who it is: client_id and redirect_uri are needed.", nil)
+	case len(q.State) > maxStateBytes || !printable(q.State):
+		return bad(http.StatusBadRequest, fmt.Sprintf("The app has sent a state that is not at most %d printable characters.", maxStateBytes), nil)
+	}
+	return nil
+}
+
+func printable(s string) bool {
+	for _, c := range []byte(s) {
+		if c < 0x20 || c > 0x7e {
+			return false
+		}
+	}
+	return true
+}
+
+// parseRequestObject reads a request that a broker has received for the site
+// and signed (RFC 9101). What is beside it in the query does not count.
+func (s *Site) parseRequestObject(ctx context.Context, form url.Values) (*authRequest, error) {
+	const text = "The broker has sent this browser here with a request that cannot be verified."
+	o, err := protocol.ParseRequest(form.Get("request"))
+	if err != nil {
+		return nil, bad(http.StatusBadRequest, text, err)
+	}
+	if !slices.Contains(s.Brokers, o.Issuer) {
+		return nil, bad(http.StatusBadRequest, text, fmt.Errorf("request object by %s, no broker of this site", o.Issuer))
+	}
+	if form.Get("client_id") != o.ClientID {
+		return nil, bad(http.StatusBadRequest, text, errors.New("request object: client_id differs from the parameter"))
+	}
+	keys, err := s.trust.TokenKeys(ctx, o.Issuer, o.KeyID())
+	if err != nil {
+		return nil, bad(http.StatusBadGateway, text, err)
+	}
+	if err := o.Verify(keys, s.Resource, s.Now()); err != nil {
+		return nil, bad(http.StatusBadRequest, text, err)
+	}
+	return &authRequest{
+		Broker: o.Issuer, ClientID: o.ClientID, RedirectURI: o.RedirectURI, ResponseType: o.ResponseType, State: o.State,
+		Scope: o.Scope, Resource: o.Resource, Challenge: o.Challenge, Method: o.Method, JKT: o.DPoPJKT,
+	}, nil
+}
+
+// verify fetches the client from the broker and judges the request. A
+// *badRequest means that nobody may be redirected; an *oauthError goes to the
+// verified redirect URI.
+func (s *Site) verify(ctx context.Context, q *authRequest) (*trust.Client, error) {
+	if !slices.Contains(s.Brokers, q.Broker) {
+		return nil, bad(http.StatusBadRequest, "The app has named a broker that this site does not work with.", nil)
+	}
+	client, err := s.trust.Client(ctx, q.Broker, q.ClientID)
+	if err != nil {
+		return nil, clientProblem(q.Broker, err)
+	}
+	if !client.AllowsRedirect(q.RedirectURI) {
+		return nil, bad(http.StatusBadRequest, "The address that the app wants the answer sent to is not one that it has registered.", nil)
+	}
+	if err := s.judge(q, client); err != nil {
+		return client, err
+	}
+	return client, nil
+}
+
+// clientProblem says what it means that a client could not be verified.
+func clientProblem(broker string, err error) *badRequest {
+	switch {
+	case errors.Is(err, registry.ErrNotFound):
+		return bad(http.StatusBadRequest, "This app is not registered in the federation.", err)
+	case errors.Is(err, registry.ErrRevoked):
+		return bad(http.StatusForbidden, "This app, or its broker, was stopped by the federation. It cannot be connected.", err)
+	case errors.Is(err, registry.ErrStale):
+		return bad(http.StatusServiceUnavailable, "This site cannot find out right now which apps were stopped. Try again in a minute.", err)
+	}
+	return bad(http.StatusBadGateway, "The broker "+host(broker)+" could not prove who this app is. Try again in a minute.", err)
+}
+
+// judge checks what may be answered to the client.
+func (s *Site) judge(q *authRequest, client *trust.Client) error {
+	switch {
+	case q.ResponseType != "code":
+		return &oauthError{"unsupported_response_type", "response_type must be code"}
+	case q.Mode != "" && q.Mode != "query":
+		return &oauthError{"invalid_request", "response_mode must be query"}
+	case !client.AllowsGrant("authorization_code"):
+		return &oauthError{"unauthorized_client", "the client is not registered for authorization codes"}
+	case q.Method != protocol.MethodS256:
+		return &oauthError{"invalid_request", "code_challenge_method must be S256 (RFC 7636)"}
+	case !isDigest(q.Challenge):
+		return &oauthError{"invalid_request", "code_challenge must be 43 characters of base64url (RFC 7636)"}
+	case q.JKT != "" && !isDigest(q.JKT):
+		return &oauthError{"invalid_request", "dpop_jkt must be a JWK thumbprint (RFC 9449, section 10)"}
+	case q.Resource != s.Resource:
+		return &oauthError{"invalid_target", "resource must be " + s.Resource}
+	}
+	return s.judgeScope(q.Scope, client)
+}
+
+func (s *Site) judgeScope(scope string, client *trust.Client) error {
+	words, err := protocol.ParseScope(scope)
+	switch {
+	case err != nil:
+		return &oauthError{"invalid_scope", err.Error()}
+	case len(words) == 0:
+		return &oauthError{"invalid_scope", "name at least one scope; scopes_supported in the metadata lists them"}
+	case client.Scope != "" && !protocol.ScopeSubset(scope, client.Scope):
+		return &oauthError{"invalid_scope", "the client has not registered all of these scopes"}
+	}
+	for _, word := range words {
+		if _, known := s.Scopes[word]; !known {
+			return &oauthError{"invalid_scope", "unknown scope " + word}
+		}
+	}
+	return nil
+}
+
+// isDigest reports whether v is a SHA-256 in canonical base64url.
+func isDigest(v string) bool {
+	b, err := jws.Base64.DecodeString(v)
+	return err == nil && len(b) == 32 && len(v) == 43
+}
