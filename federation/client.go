@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package federation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/comity-network/comity/registry"
+)
+
+// Proof is what convinces somebody else of a client's registration: its newest
+// record is at Index of the log under Checkpoint.
+type Proof struct {
+	registry.ClientState
+	Checkpoint []byte
+	Inclusion  []registry.Hash
+	Index      int64
+	Log        string // thumbprint of the key that signed Checkpoint
+}
+
+// Client returns the state of a client. The error is registry.ErrNotFound when
+// no log has its first registration.
+func (r *Replica) Client(ctx context.Context, id string) (registry.ClientState, error) {
+	now := r.now()
+	state, known, generation := r.remembered(id, now)
+	if known {
+		return found(state, id)
+	}
+	state, err := r.read(ctx, id, now)
+	if err != nil {
+		return state, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.generation == generation {
+		r.cache.put(state)
+	}
+	return state, nil
+}
+
+// uncached is Client without a trace in the cache: a list must not push out
+// what is in use.
+func (r *Replica) uncached(ctx context.Context, id string) (registry.ClientState, error) {
+	now := r.now()
+	if state, known, _ := r.remembered(id, now); known {
+		return found(state, id)
+	}
+	return r.read(ctx, id, now)
+}
+
+// read folds the stored records of a client that nothing stops.
+func (r *Replica) read(ctx context.Context, id string, now time.Time) (registry.ClientState, error) {
+	entries, err := r.entriesOf(ctx, id)
+	if err != nil {
+		return registry.ClientState{}, err
+	}
+	r.mu.RLock()
+	chain, forks := r.chain, r.forks
+	r.mu.RUnlock()
+	return found(registry.Fold(chain, entries, forks, now).Clients[id], id)
+}
+
+// found makes the zero state the error that it is.
+func found(state registry.ClientState, id string) (registry.ClientState, error) {
+	if state.ID == "" {
+		return state, fmt.Errorf("%w: client %.70q", registry.ErrNotFound, id)
+	}
+	return state, nil
+}
+
+// remembered looks in memory. A client that some record stops is judged with
+// all others like it, since what one member may do depends on what else it did.
+func (r *Replica) remembered(id string, now time.Time) (state registry.ClientState, known bool, generation int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now.Unix() >= r.deadline {
+		r.refold(now)
+		r.wake()
+	}
+	if _, stopped := r.stops[id]; stopped {
+		return r.state.Clients[id], true, 0
+	}
+	state, known = r.cache.lookup(id)
+	return state, known, r.generation
+}
+
+// entriesOf reads all records about a client from the store.
+func (r *Replica) entriesOf(ctx context.Context, id string) ([]registry.Entry, error) {
+	if err := registry.ParseCID(id); err != nil {
+		return nil, fmt.Errorf("%w: client %.70q is no client_id", registry.ErrNotFound, id)
+	}
+	rows, err := r.store.Client(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("look up client %s: %w", id, err)
+	}
+	entries := make([]registry.Entry, 0, len(rows))
+	for _, row := range r.underHeads(rows) {
+		e, err := parseRow(row)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+// underHeads leaves out entries that are stored but not yet acknowledged: what
+// is shown is always under a head that is shown.
+func (r *Replica) underHeads(rows []Row) []Row {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.DeleteFunc(rows, func(row Row) bool {
+		h := r.heads[row.Log]
+		return row.Index >= 0 && (h == nil || row.Index >= h.Size)
+	})
+}
+
+// Clients returns clients in the order of their ids, beginning after the one
+// given ("": at the first), at most limit. Fewer mean that there are no more.
+func (r *Replica) Clients(ctx context.Context, after string, limit int) ([]registry.ClientState, error) {
+	var states []registry.ClientState
+	for len(states) < limit {
+		ids, err := r.store.Clients(ctx, after, limit-len(states))
+		if err != nil {
+			return nil, fmt.Errorf("list clients: %w", err)
+		}
+		if len(ids) == 0 {
+			break
+		}
+		for _, id := range ids {
+			state, err := r.uncached(ctx, id)
+			if errors.Is(err, registry.ErrNotFound) {
+				continue // records about a client that no log registers
+			}
+			if err != nil {
+				return nil, err
+			}
+			states = append(states, state)
+		}
+		after = ids[len(ids)-1]
+	}
+	return states, nil
+}
+
+// Proof returns the state of a client with the proof that its newest
+// registration is in the log of its home. The error is registry.ErrNotFound.
+func (r *Replica) Proof(ctx context.Context, id string) (Proof, error) {
+	state, err := r.Client(ctx, id)
+	if err != nil {
+		return Proof{}, err
+	}
+	log, h, err := r.head(state.Registration.KeyID)
+	if err != nil {
+		return Proof{}, err
+	}
+	inclusion, err := registry.ProveInclusion(h.Size, state.Index, r.reader(ctx, log))
+	if err != nil {
+		return Proof{}, fmt.Errorf("prove registration of %s: %w", id, err)
+	}
+	return Proof{ClientState: state, Checkpoint: h.Raw, Inclusion: inclusion, Index: state.Index, Log: h.KeyID}, nil
+}

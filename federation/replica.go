@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package federation
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/comity-network/comity/registry"
+)
+
+// Config is what a Replica needs. Store, Key and Issuer are required.
+type Config struct {
+	Store  Store
+	Key    registry.SigningKey // the broker's record key
+	Issuer string              // the broker's issuer URL
+	// Found is the template of the first charter when the store is empty:
+	// name and limits. Zero values are those of DefaultCharter; members,
+	// version and time are set by Open.
+	Found registry.Charter
+	// Now is the clock, time.Now if nil. Its times should carry a monotonic
+	// reading.
+	Now func() time.Time
+	Log *slog.Logger // slog.Default if nil
+	// OnChange is told of every change, in order, after it is durable. It
+	// may be told the same again, above all at the start of Run, and must
+	// not call Append.
+	OnChange func(Change)
+	// CacheSize bounds the cached states of clients that nothing stops; 4096
+	// if 0.
+	CacheSize int
+}
+
+// Change says what is no longer as it was.
+type Change struct {
+	Client  string               // the client that changed, or ""
+	Broker  string               // issuer of the broker that changed, or ""
+	Stopped bool                 // it is stopped now, or more tokens are dead than before
+	Enabled bool                 // it was stopped and is active again
+	State   registry.ClientState // of the client
+}
+
+// DefaultCharter gives the limits of a new federation. A zero quorum or ban
+// threshold means more than half of the active members.
+func DefaultCharter() registry.Charter {
+	return registry.Charter{
+		Name: "comity", Threshold: 1, MaxSuspension: 24 * 3600, SuspensionQuota: 20,
+		MaxAge: 120, ClientsPerMember: 1_000_000,
+	}
+}
+
+// Replica is a broker's copy of its federation. It is safe for concurrent use.
+type Replica struct {
+	store    Store
+	key      registry.SigningKey
+	issuer   string
+	origin   string
+	log      string // of this broker
+	now      func() time.Time
+	logger   *slog.Logger
+	onChange func(Change)
+	kick     chan struct{} // wakes Run; capacity 1
+
+	// writing is held while something is signed and stored, and while its
+	// changes are told. It is taken before mu.
+	writing   sync.Mutex
+	unsure    bool // a write failed with unknown outcome: reload first
+	lastIAT   int64
+	announced announced
+
+	mu    sync.RWMutex
+	known // guarded by mu
+}
+
+// known is all that a replica holds in memory.
+type known struct {
+	chain   *registry.Chain
+	heads   map[string]*head
+	views   map[string]*registry.Record // by issuer
+	brokers map[string]*registry.Record // newest broker record, by log
+	entries []registry.Entry            // of those, for the fold
+	forks   []registry.Fork
+
+	stops    map[string][]registry.Entry // all records about clients that some record stops
+	state    *registry.State             // fold of stops
+	list     *registry.StopList
+	listHash string
+	former   []formerList // the last lists, the current one at the end
+	deadline int64        // second at which state or list change by time alone
+
+	cache      *lru
+	generation int64 // counts invalidations of the cache
+
+	certified certified
+	viewed    time.Time // when the own newest view was signed, monotonic
+}
+
+// head is the newest checkpoint of one log.
+type head struct {
+	*registry.Checkpoint
+	clients int64
+}
+
+// Open reads the replica from its store, and founds a federation of one when
+// that is empty. It refuses a store that is damaged, that belongs to another
+// issuer or key, or whose clock was ahead of the present one. It signs a first
+// view, so that a broker alone is fresh when Open returns.
+func Open(ctx context.Context, cfg Config) (*Replica, error) {
+	r := &Replica{
+		store: cfg.Store, key: cfg.Key, issuer: cfg.Issuer, origin: registry.Origin(cfg.Issuer),
+		now: cfg.Now, logger: cfg.Log, onChange: cfg.OnChange, kick: make(chan struct{}, 1),
+	}
+	if r.now == nil {
+		r.now = time.Now
+	}
+	if r.logger == nil {
+		r.logger = slog.Default()
+	}
+	if r.onChange == nil {
+		r.onChange = func(Change) {}
+	}
+	if err := registry.CheckIssuer(cfg.Issuer); err != nil {
+		return nil, err
+	}
+	r.cache = newLRU(cmp.Or(cfg.CacheSize, 4096))
+	snapshot, err := r.store.Load(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("load replica: %w", err)
+	}
+	if snapshot.Empty() {
+		if err := r.found(ctx, cfg.Found); err != nil {
+			return nil, fmt.Errorf("found a federation: %w", err)
+		}
+	}
+	if err := r.load(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.checkClock(r.now()); err != nil {
+		return nil, err
+	}
+	if _, err := r.tick(ctx); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// found stores the first charter and the head of the empty log.
+func (r *Replica) found(ctx context.Context, template registry.Charter) error {
+	c := withDefaults(template)
+	c.Version, c.Previous, c.IssuedAt = 1, "", r.now().Unix()
+	c.Members = []registry.Member{{
+		Issuer: r.issuer, State: registry.MemberActive, Keys: []registry.MemberKey{{Key: r.key.JWK()}},
+	}}
+	charter, err := registry.NewCharter(c, r.key)
+	if err != nil {
+		return err
+	}
+	checkpoint, err := registry.SignCheckpoint(r.key, r.origin, 0, registry.EmptyRoot())
+	if err != nil {
+		return err
+	}
+	return r.store.Write(ctx, Update{
+		Log: r.key.ID(), Own: true, Checkpoint: checkpoint, Charters: []*registry.SignedCharter{charter},
+	})
+}
+
+func withDefaults(c registry.Charter) registry.Charter {
+	d := DefaultCharter()
+	c.Name = cmp.Or(c.Name, d.Name)
+	c.Threshold = cmp.Or(c.Threshold, d.Threshold)
+	c.MaxSuspension = cmp.Or(c.MaxSuspension, d.MaxSuspension)
+	c.SuspensionQuota = cmp.Or(c.SuspensionQuota, d.SuspensionQuota)
+	c.MaxAge = cmp.Or(c.MaxAge, d.MaxAge)
+	c.ClientsPerMember = cmp.Or(c.ClientsPerMember, d.ClientsPerMember)
+	return c
+}

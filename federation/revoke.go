@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package federation
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/comity-network/comity/registry"
+)
+
+func (d *drafting) revocation(ctx context.Context, v registry.Revocation) (*registry.Record, error) {
+	state, err := d.client(ctx, v.Client)
+	if err != nil {
+		return nil, err
+	}
+	v.Claims, v.Charter, v.Sequence, v.Previous = d.claims, d.chain.Latest().CID, 0, ""
+	if v.Action != registry.Revoke || state.Status == registry.ClientRevoked {
+		if err := notFinal(state); err != nil {
+			return nil, err
+		}
+	}
+	if state.Home == d.issuer {
+		return d.homeRevocation(v, state)
+	}
+	return d.memberRevocation(v, state)
+}
+
+func (d *drafting) homeRevocation(v registry.Revocation, state registry.ClientState) (*registry.Record, error) {
+	if v.Action == registry.Reinstate && !suspendedBy(state, d.issuer) {
+		return nil, fmt.Errorf("%w: client %s is %s, and not suspended by this broker", registry.ErrConflict, v.Client, state.Status)
+	}
+	v.Sequence, v.Previous = state.Sequence+1, state.Last
+	record, err := registry.SignRevocation(d.key, v)
+	if err != nil {
+		return nil, err
+	}
+	if v.Action == registry.Revoke {
+		return record, nil // final wherever it stands, in a dispute too
+	}
+	return record, d.counts(record)
+}
+
+func suspendedBy(state registry.ClientState, issuer string) bool {
+	for _, because := range state.Because {
+		if state.Status == registry.ClientSuspended && because.Issuer == issuer {
+			return true
+		}
+	}
+	return false
+}
+
+// memberRevocation is about another broker's client: a suspension for a bounded
+// time, or a vote to ban it.
+func (d *drafting) memberRevocation(v registry.Revocation, state registry.ClientState) (*registry.Record, error) {
+	switch v.Action {
+	case registry.Reinstate:
+		return nil, fmt.Errorf("%w: only its home %s can reinstate client %s", registry.ErrConflict, state.Home, v.Client)
+	case registry.Revoke:
+		for _, e := range d.history {
+			if r := e.Record; r.Issuer == d.issuer && r.Revocation != nil && r.Revocation.Action == registry.Revoke {
+				return nil, fmt.Errorf("%w: this broker has voted to revoke client %s already", registry.ErrConflict, v.Client)
+			}
+		}
+		return registry.SignRevocation(d.key, v)
+	}
+	latest := v.IssuedAt + d.chain.Latest().MaxSuspension
+	if v.Until == 0 {
+		v.Until = latest
+	}
+	if v.Until > latest {
+		return nil, fmt.Errorf("%w: a suspension of another broker's client ends after %d s at most", registry.ErrLimit, d.chain.Latest().MaxSuspension)
+	}
+	record, err := registry.SignRevocation(d.key, v)
+	if err != nil {
+		return nil, err
+	}
+	return record, d.suspends(record, state)
+}
+
+// suspends asks the fold, with nothing but this broker's own suspensions and
+// the client's first registration, whether one more counts.
+func (d *drafting) suspends(record *registry.Record, state registry.ClientState) error {
+	entries := []registry.Entry{{Record: state.First, Index: 0}}
+	for _, about := range d.stops {
+		for _, e := range about {
+			if e.Record.Issuer == d.issuer && e.Record.Revocation != nil {
+				entries = append(entries, e)
+			}
+		}
+	}
+	for _, because := range d.foldWith(entries, record).Because {
+		if because.CID == record.CID {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: a broker may suspend another's client once in 30 days, and %d such clients at a time",
+		registry.ErrLimit, d.chain.Latest().SuspensionQuota)
+}
