@@ -41,6 +41,11 @@ func enqueue(ctx context.Context, tx *sql.Tx, messages ...notify.Message) error 
 	return nil
 }
 
+// Enqueue puts messages into the outbox in a transaction of their own.
+func (s *Store) Enqueue(ctx context.Context, messages ...notify.Message) error {
+	return s.write(ctx, func(tx *sql.Tx) error { return enqueue(ctx, tx, messages...) })
+}
+
 // QueueChanged implements notify.Store.
 func (s *Store) QueueChanged() <-chan struct{} { return s.committed }
 
