@@ -151,6 +151,17 @@ func (r *Replica) BrokerStatus(issuer string) registry.BrokerStatus {
 	return registry.BrokerExpelled
 }
 
+// Registered is the number of clients that the replica holds, stopped or not.
+func (r *Replica) Registered() int64 {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	var sum int64
+	for _, h := range r.heads {
+		sum += h.clients
+	}
+	return sum
+}
+
 // Chain returns the charters.
 func (r *Replica) Chain() *registry.Chain {
 	r.mu.RLock()

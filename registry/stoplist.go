@@ -5,6 +5,7 @@ package registry
 import (
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -175,6 +176,13 @@ func (l *StopList) Lines() []string {
 func (l *StopList) Client(id string) (Stop, bool) {
 	s, ok := l.clients[id]
 	return s, ok
+}
+
+// Stops returns the stops of all clients, by client_id.
+func (l *StopList) Stops() []Stop {
+	stops := slices.Collect(maps.Values(l.clients))
+	slices.SortFunc(stops, func(a, b Stop) int { return strings.Compare(a.Client, b.Client) })
+	return stops
 }
 
 // Broker returns the status of a stopped broker, and whether it is stopped.

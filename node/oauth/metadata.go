@@ -66,3 +66,15 @@ func names[S ~string](list []S) []string {
 	}
 	return out
 }
+
+// Endpoints are the endpoints as the broker record names them, by their names
+// in the metadata.
+func (s *Server) Endpoints() map[string]string {
+	return map[string]string{
+		"authorization_endpoint": s.paths.authorize,
+		"token_endpoint":         s.paths.token,
+		"introspection_endpoint": s.paths.introspect,
+		"revocation_endpoint":    s.paths.revoke,
+		"jwks_uri":               s.paths.jwks,
+	}
+}
