@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/comity-network/comity/node/notify"
+	"github.com/comity-network/comity/node/oauth"
+)
+
+// The store of the authorization server: the two-phase release is here, what
+// only reads in tokens_read.go, revocation in tokens_revoke.go, housekeeping in
+// tokens_keep.go. Every one-time thing is claimed by the one statement whose
+// result decides; what follows it in the transaction only records it.
+var _ oauth.Store = (*Store)(nil)
+
+// Mint implements oauth.Minter.
+func (s *Store) Mint(ctx context.Context, m oauth.Mint) error {
+	return s.writeTokens(ctx, func(tx *sql.Tx) error {
+		if m.Proof != nil {
+			if err := claimSeen(ctx, tx, *m.Proof); err != nil {
+				return err
+			}
+		}
+		code := ""
+		if m.Code != nil {
+			code = m.Code.Key
+			if err := claimCode(ctx, tx, m); err != nil {
+				return err
+			}
+		}
+		if m.Rotate != "" {
+			if err := claimRefresh(ctx, tx, m); err != nil {
+				return err
+			}
+		}
+		return insertMint(ctx, tx, m, code)
+	})
+}
+
+// claimCode claims a code that was never seen, or that is open again.
+func claimCode(ctx context.Context, tx *sql.Tx, m oauth.Mint) error {
+	var tries int
+	err := tx.QueryRowContext(ctx, `
+		INSERT INTO codes (key, state, token, family, tries, expires_at)
+		VALUES ($1, 'claimed', $2, $3, 1, $4)
+		ON CONFLICT (key) DO UPDATE
+		SET state = 'claimed', token = excluded.token, family = excluded.family, tries = codes.tries + 1
+		WHERE codes.state = 'open' AND codes.tries < $5
+		RETURNING tries`,
+		m.Code.Key, m.Token.Hash, m.Token.Family, m.Code.ExpiresAt, oauth.MaxTries).Scan(&tries)
+	if !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	var state, family string
+	var used int64
+	err = tx.QueryRowContext(ctx, `SELECT state, family, used_ms FROM codes WHERE key = $1`, m.Code.Key).
+		Scan(&state, &family, &used)
+	if err != nil {
+		return err
+	}
+	return claimError(state, family, used)
+}
+
+// claimRefresh claims a live refresh token of a living family.
+func claimRefresh(ctx context.Context, tx *sql.Tx, m oauth.Mint) error {
+	var family string
+	err := tx.QueryRowContext(ctx, `
+		UPDATE refresh_tokens SET state = 'claimed', used_by = $1
+		WHERE hash = $2 AND state = 'live' AND expires_at > $3 AND EXISTS (
+			SELECT 1 FROM families f
+			WHERE f.id = refresh_tokens.family AND f.revoked_at = 0 AND f.expires_at > $3)
+		RETURNING family`, m.Token.Hash, m.Rotate, m.Token.IssuedAt).Scan(&family)
+	if err == nil && family != m.Token.Family {
+		return fmt.Errorf("refresh token belongs to another family")
+	}
+	if !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	var state string
+	var used int64
+	err = tx.QueryRowContext(ctx, `SELECT state, family, used_ms FROM refresh_tokens WHERE hash = $1`, m.Rotate).
+		Scan(&state, &family, &used)
+	if errors.Is(err, sql.ErrNoRows) {
+		return &oauth.ClaimError{State: oauth.ClaimSpent}
+	}
+	if err != nil {
+		return err
+	}
+	return claimError(state, family, used)
+}
+
+// claimError tells why a code or a refresh token in this state is not to be had.
+func claimError(state, family string, usedMS int64) error {
+	switch state {
+	case "claimed", "pending":
+		return &oauth.ClaimError{State: oauth.ClaimPending}
+	case "used", "rotated":
+		return &oauth.ClaimError{State: oauth.ClaimUsed, Family: family, UsedAt: time.UnixMilli(usedMS)}
+	}
+	return &oauth.ClaimError{State: oauth.ClaimSpent}
+}
+
+func insertMint(ctx context.Context, tx *sql.Tx, m oauth.Mint, code string) error {
+	if f := m.Family; f != nil {
+		_, err := tx.ExecContext(ctx, `
+			INSERT INTO families (id, client, home, site, grant_id, scope, jkt, created_at, expires_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+			f.ID, f.ClientID, f.Home, f.Site, f.Grant, f.Scope, f.JKT, f.CreatedAt, f.ExpiresAt)
+		if err != nil {
+			return err
+		}
+	}
+	if r := m.Refresh; r != nil {
+		_, err := tx.ExecContext(ctx, `
+			INSERT INTO refresh_tokens (hash, family, issued_at, expires_at, state, token)
+			VALUES ($1, $2, $3, $4, 'pending', $5)`,
+			r.Hash, r.Family, r.IssuedAt, r.ExpiresAt, m.Token.Hash)
+		if err != nil {
+			return err
+		}
+	}
+	t := m.Token
+	_, err := tx.ExecContext(ctx, `
+		INSERT INTO tokens (hash, type, jkt, client, home, site, scope, family, grant_id, issued_at, expires_at, state, code, rotates)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'pending', $12, $13)`,
+		t.Hash, t.Type, t.JKT, t.ClientID, t.Home, t.Site, t.Scope, t.Family, t.Grant, t.IssuedAt, t.ExpiresAt, code, m.Rotate)
+	return err
+}
+
+// Release implements oauth.Minter.
+func (s *Store) Release(ctx context.Context, hash string, now time.Time) error {
+	return s.writeTokens(ctx, func(tx *sql.Tx) error {
+		var code, rotates string
+		err := tx.QueryRowContext(ctx, `
+			UPDATE tokens SET state = 'released' WHERE hash = $1 AND state = 'pending'
+			RETURNING code, rotates`, hash).Scan(&code, &rotates)
+		if errors.Is(err, sql.ErrNoRows) {
+			return oauth.ErrNotPending
+		}
+		if err != nil {
+			return err
+		}
+		ms := now.UnixMilli()
+		if code != "" {
+			err = exec(ctx, tx, `UPDATE codes SET state = 'used', used_ms = $1 WHERE key = $2`, ms, code)
+		}
+		if err == nil && rotates != "" {
+			err = exec(ctx, tx, `UPDATE refresh_tokens SET state = 'rotated', used_ms = $1 WHERE hash = $2`, ms, rotates)
+		}
+		if err != nil {
+			return err
+		}
+		return exec(ctx, tx, `UPDATE refresh_tokens SET state = 'live' WHERE token = $1 AND state = 'pending'`, hash)
+	})
+}
+
+// Void implements oauth.Minter.
+func (s *Store) Void(ctx context.Context, hash string, o oauth.Outcome, at int64, queue ...notify.Message) error {
+	return s.writeTokens(ctx, func(tx *sql.Tx) error {
+		reason := "unanswered"
+		if o == oauth.Refused {
+			reason = "refused"
+		}
+		var code, rotates, family string
+		err := tx.QueryRowContext(ctx, `
+			UPDATE tokens SET state = 'void', revoked_at = $1, reason = $2 WHERE hash = $3 AND state = 'pending'
+			RETURNING code, rotates, family`, at, reason, hash).Scan(&code, &rotates, &family)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := exec(ctx, tx, `DELETE FROM refresh_tokens WHERE token = $1 AND state = 'pending'`, hash); err != nil {
+			return err
+		}
+		if o == oauth.Refused {
+			err = refuse(ctx, tx, code, family, at)
+		} else {
+			err = undo(ctx, tx, code, rotates, family)
+		}
+		if err != nil {
+			return err
+		}
+		return enqueue(ctx, tx, queue...)
+	})
+}
+
+// refuse makes the claim final and ends the family.
+func refuse(ctx context.Context, tx *sql.Tx, code, family string, at int64) error {
+	if err := exec(ctx, tx, `UPDATE codes SET state = 'refused' WHERE key = $1`, code); err != nil {
+		return err
+	}
+	err := exec(ctx, tx, `UPDATE families SET revoked_at = $1, reason = 'refused' WHERE id = $2 AND revoked_at = 0`, at, family)
+	if err != nil {
+		return err
+	}
+	return exec(ctx, tx, `
+		UPDATE tokens SET state = 'revoked', revoked_at = $1, reason = 'refused'
+		WHERE family = $2 AND family <> '' AND state IN ('pending', 'released')`, at, family)
+}
+
+// undo gives the claim back.
+func undo(ctx context.Context, tx *sql.Tx, code, rotates, family string) error {
+	if code != "" { // the family was to begin with this token
+		if err := exec(ctx, tx, `UPDATE codes SET state = 'open', family = '' WHERE key = $1`, code); err != nil {
+			return err
+		}
+		return exec(ctx, tx, `DELETE FROM families WHERE id = $1`, family)
+	}
+	return exec(ctx, tx, `
+		UPDATE refresh_tokens SET state = 'live', used_by = '' WHERE hash = $1 AND state = 'claimed'`, rotates)
+}
+
+func exec(ctx context.Context, tx *sql.Tx, query string, args ...any) error {
+	_, err := tx.ExecContext(ctx, query, args...)
+	return err
+}

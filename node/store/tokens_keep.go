@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/comity-network/comity/node/oauth"
+)
+
+// Claim implements oauth.Keeper.
+func (s *Store) Claim(ctx context.Context, id oauth.OneTime) error {
+	return s.writeTokens(ctx, func(tx *sql.Tx) error { return claimSeen(ctx, tx, id) })
+}
+
+func claimSeen(ctx context.Context, tx *sql.Tx, id oauth.OneTime) error {
+	result, err := tx.ExecContext(ctx,
+		`INSERT INTO seen (id, expires_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING`, id.Key, id.ExpiresAt)
+	if err != nil {
+		return err
+	}
+	n, err := result.RowsAffected()
+	if err == nil && n == 0 {
+		return oauth.ErrSeen
+	}
+	return err
+}
+
+// Pending implements oauth.Keeper.
+func (s *Store) Pending(ctx context.Context, before int64) ([]oauth.Token, error) {
+	return queryTokens(s.reader.QueryContext(ctx,
+		`SELECT `+tokenColumns+` FROM tokens WHERE state = 'pending' AND issued_at < $1 ORDER BY issued_at`, before))
+}
+
+// Holders implements oauth.Keeper.
+func (s *Store) Holders(ctx context.Context, now int64) ([]string, error) {
+	return queryStrings(s.reader.QueryContext(ctx, `
+		SELECT client FROM tokens WHERE expires_at > $1 AND state IN ('pending', 'released')
+		UNION SELECT client FROM families WHERE expires_at > $1 AND revoked_at = 0
+		ORDER BY client`, now))
+}
+
+// purges run in this order, each with now. A pending token stays until it is
+// void, however old: its site must be told. A family stays while it could be
+// refreshed or has tokens, and a used refresh token until it would have
+// expired, since only what is remembered can be recognised when it is reused.
+var purges = []string{
+	`DELETE FROM seen WHERE expires_at < $1`,
+	`DELETE FROM codes WHERE expires_at < $1 AND state <> 'claimed'`,
+	`DELETE FROM tokens WHERE expires_at < $1 AND state <> 'pending'`,
+	`DELETE FROM refresh_tokens WHERE expires_at < $1 AND state <> 'claimed'`,
+	`DELETE FROM families WHERE (expires_at < $1 OR revoked_at > 0)
+		AND NOT EXISTS (SELECT 1 FROM tokens t WHERE t.family = families.id)`,
+	`DELETE FROM refresh_tokens WHERE issued_at < $1 AND NOT EXISTS (SELECT 1 FROM families f WHERE f.id = refresh_tokens.family)`,
+}
+
+// Purge implements oauth.Keeper. Each statement is a transaction of its own,
+// so that nobody waits for long.
+func (s *Store) Purge(ctx context.Context, now int64) error {
+	for _, query := range purges {
+		if err := s.writeTokens(ctx, func(tx *sql.Tx) error { return exec(ctx, tx, query, now) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/comity-network/comity/node/oauth"
+	"github.com/comity-network/comity/registry"
+)
+
+const tokenColumns = `hash, type, jkt, client, home, site, scope, family, grant_id, issued_at, expires_at, state, revoked_at, reason`
+
+// scanner is a *sql.Row or *sql.Rows.
+type scanner interface{ Scan(dest ...any) error }
+
+func scanToken(row scanner) (t oauth.Token, err error) {
+	err = row.Scan(&t.Hash, &t.Type, &t.JKT, &t.ClientID, &t.Home, &t.Site, &t.Scope, &t.Family, &t.Grant,
+		&t.IssuedAt, &t.ExpiresAt, &t.State, &t.RevokedAt, &t.Reason)
+	return t, err
+}
+
+// Token implements oauth.Reader.
+func (s *Store) Token(ctx context.Context, hash string) (oauth.Token, error) {
+	t, err := scanToken(s.reader.QueryRowContext(ctx, `SELECT `+tokenColumns+` FROM tokens WHERE hash = $1`, hash))
+	if errors.Is(err, sql.ErrNoRows) {
+		return t, fmt.Errorf("token: %w", registry.ErrNotFound)
+	}
+	return t, err
+}
+
+// Refresh implements oauth.Reader.
+func (s *Store) Refresh(ctx context.Context, hash string) (r oauth.Refresh, f oauth.Family, err error) {
+	err = s.reader.QueryRowContext(ctx, `
+		SELECT r.hash, r.family, r.issued_at, r.expires_at, r.state = 'live',
+			f.id, f.client, f.home, f.site, f.grant_id, f.scope, f.jkt, f.created_at, f.expires_at, f.revoked_at, f.reason
+		FROM refresh_tokens r JOIN families f ON f.id = r.family WHERE r.hash = $1`, hash).Scan(
+		&r.Hash, &r.Family, &r.IssuedAt, &r.ExpiresAt, &r.Live,
+		&f.ID, &f.ClientID, &f.Home, &f.Site, &f.Grant, &f.Scope, &f.JKT, &f.CreatedAt, &f.ExpiresAt, &f.RevokedAt, &f.Reason)
+	if errors.Is(err, sql.ErrNoRows) {
+		return r, f, fmt.Errorf("refresh token: %w", registry.ErrNotFound)
+	}
+	return r, f, err
+}
+
+// queryTokens runs a query for tokenColumns to its end.
+func queryTokens(rows *sql.Rows, err error) ([]oauth.Token, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var tokens []oauth.Token
+	for rows.Next() {
+		t, err := scanToken(rows)
+		if err != nil {
+			return nil, err
+		}
+		tokens = append(tokens, t)
+	}
+	return tokens, rows.Err()
+}
+
+// queryStrings runs a query for one column of text to its end.
+func queryStrings(rows *sql.Rows, err error) ([]string, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []string
+	for rows.Next() {
+		var v string
+		if err := rows.Scan(&v); err != nil {
+			return nil, err
+		}
+		list = append(list, v)
+	}
+	return list, rows.Err()
+}
