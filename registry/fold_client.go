@@ -28,10 +28,12 @@ func (f *folder) foldClient(id string, d *dossier) ClientState {
 }
 
 // stop sets status, reason and time by the records that justify it, of which
-// the last completed it.
+// the latest completed it.
 func (c *ClientState) stop(status ClientStatus, because ...*Record) {
 	c.Status, c.Because = status, because
-	c.Since = because[len(because)-1].IssuedAt
+	for _, r := range because {
+		c.Since = max(c.Since, r.IssuedAt)
+	}
 	if r := because[0].Revocation; r != nil {
 		c.Reason = r.Reason
 	}
