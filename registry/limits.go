@@ -53,9 +53,10 @@ const (
 	// extensions name about fifteen.
 	MaxEndpoints = 32
 	// MinRSABits and MaxRSABits bound the RSA keys of clients: shorter ones
-	// can be broken, longer ones take too long to verify.
+	// can be broken; longer ones take too long to verify, and go-jose does not
+	// read them.
 	MinRSABits = 2048
-	MaxRSABits = 8192
+	MaxRSABits = 4096
 	// MaxMembers bounds the members of a federation.
 	MaxMembers = 1000
 	// MaxSeq bounds seq: far above any real history, far below 2^53, so that

@@ -25,12 +25,17 @@ func CheckRedirectURI(uri string, native bool) error {
 		return needsPath(uri, u)
 	case u.scheme == "http":
 		return badURI(uri, "plain http is for http://127.0.0.1 and http://[::1] only: use https")
-	case !strings.Contains(u.scheme, "."):
+	case !isReverseDomain(u.scheme):
 		return badURI(uri, "its scheme is neither https nor a reverse domain name such as com.example.app")
 	case !native:
 		return badURI(uri, "a scheme of its own is for native clients: use https, or application_type native")
 	}
 	return nil
+}
+
+func isReverseDomain(scheme string) bool {
+	labels := strings.Split(scheme, ".")
+	return len(labels) >= 2 && !slices.ContainsFunc(labels, func(l string) bool { return !isLabel(l) })
 }
 
 func needsPath(s string, u uri) error {
