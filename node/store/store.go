@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
+	"sync"
 
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the driver "sqlite"
@@ -33,23 +34,38 @@ type Store struct {
 	writer *sql.DB // one connection: SQLite has one writer
 	reader *sql.DB
 
-	committed chan struct{} // sent to after each commit, with room for one: see QueueChanged
+	committed  chan struct{} // sent to after each commit, with room for one: see QueueChanged
+	failed     chan struct{} // closed when the disk failed: see Failed
+	fail       sync.Once
+	statements sync.Map // of *sql.Stmt for reader, by their text
 }
 
-// Open opens the SQLite database at path, creating it if it is absent, and
-// brings its schema to this version.
+// Open opens the SQLite database at path, creating it if there is none, and
+// brings its schema to this version. It refuses a database that is damaged
+// (ErrDamaged), that a newer version wrote (ErrNewer), or that others may read
+// or write (durable.ErrUnsafe), and changes nothing in it then.
 func Open(ctx context.Context, path string) (*Store, error) {
-	s := &Store{path: path, committed: make(chan struct{}, 1)}
+	if err := ensure(ctx, path); err != nil {
+		return nil, err
+	}
+	return open(ctx, path)
+}
+
+func open(ctx context.Context, path string) (*Store, error) {
+	s := &Store{path: path, committed: make(chan struct{}, 1), failed: make(chan struct{})}
 	var err error
 	if s.writer, err = openSQLite(path, "immediate", 1); err != nil {
-		return nil, err
+		return nil, s.explain("open", err)
 	}
 	if s.reader, err = openSQLite(path, "deferred", 8); err != nil {
-		return nil, err
+		s.writer.Close()
+		return nil, s.explain("open", err)
 	}
-	if err := s.migrate(ctx); err != nil {
-		s.Close()
-		return nil, fmt.Errorf("open database %s: %w", path, err)
+	for _, step := range []func(context.Context) error{s.checkPages, s.migrate} {
+		if err := step(ctx); err != nil {
+			s.Close()
+			return nil, s.explain("open", err)
+		}
 	}
 	return s, nil
 }
@@ -77,6 +93,14 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	have, newest, err := provider.GetVersions(ctx)
+	if err != nil {
+		return err
+	}
+	if have > newest {
+		return fmt.Errorf("%w: its schema is version %d and this program knows %d: use the newer program, or restore a backup of before the upgrade",
+			ErrNewer, have, newest)
+	}
 	_, err = provider.Up(ctx)
 	return err
 }
@@ -91,22 +115,54 @@ func (s *Store) Close() error {
 }
 
 // write runs f in one transaction. When f returns an error, nothing of it is
-// kept.
+// kept. Errors of the disk are ErrDisk and ErrFull; after the first ErrDisk
+// every write fails.
 func (s *Store) write(ctx context.Context, f func(*sql.Tx) error) error {
+	select {
+	case <-s.failed:
+		return s.explain("write", fmt.Errorf("%w before, and what is on it is unknown", ErrDisk))
+	default:
+	}
 	tx, err := s.writer.BeginTx(ctx, nil)
 	if err != nil {
-		return err
+		return s.failure(err)
 	}
 	defer tx.Rollback()
 	if err := f(tx); err != nil {
-		return err
+		return s.failure(err)
 	}
 	if err := tx.Commit(); err != nil {
-		return err
+		return s.failure(err)
 	}
 	select {
 	case s.committed <- struct{}{}:
 	default:
 	}
 	return nil
+}
+
+// read runs f on one state of the database.
+func (s *Store) read(ctx context.Context, f func(*sql.Tx) error) error {
+	tx, err := s.reader.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	return f(tx)
+}
+
+// prepared returns the statement for a query that only reads, parsed once.
+func (s *Store) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
+	if known, ok := s.statements.Load(query); ok {
+		return known.(*sql.Stmt), nil
+	}
+	stmt, err := s.reader.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	if known, raced := s.statements.LoadOrStore(query, stmt); raced {
+		stmt.Close()
+		return known.(*sql.Stmt), nil
+	}
+	return stmt, nil
 }
