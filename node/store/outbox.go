@@ -31,9 +31,9 @@ func enqueue(ctx context.Context, tx *sql.Tx, messages ...notify.Message) error 
 			return fmt.Errorf("enqueue: %w", err)
 		}
 		_, err = tx.ExecContext(ctx, `
-			INSERT INTO outbox (site, jti, position, event, expires_at)
-			VALUES ($1, $2, (SELECT COALESCE(MAX(position), 0) + 1 FROM outbox WHERE site = $1), $3, $4)
-			ON CONFLICT (site, jti) DO NOTHING`, m.Site, m.Event.ID, string(event), m.ExpiresAt)
+			INSERT INTO outbox (site, jti, position, event, client, expires_at)
+			VALUES ($1, $2, (SELECT COALESCE(MAX(position), 0) + 1 FROM outbox WHERE site = $1), $3, $4, $5)
+			ON CONFLICT (site, jti) DO NOTHING`, m.Site, m.Event.ID, string(event), changedClient(m.Event), m.ExpiresAt)
 		if err != nil {
 			return fmt.Errorf("enqueue: %w", err)
 		}

@@ -5,15 +5,18 @@
 -- +goose Up
 
 -- Messages that wait. event holds the claims of the event, unsigned; position
--- is their order for one site.
+-- is their order for one site; client is set where it says that a client was
+-- stopped or may be used again.
 CREATE TABLE outbox (
     site       TEXT   NOT NULL,
     jti        TEXT   NOT NULL,
     position   BIGINT NOT NULL,
     event      TEXT   NOT NULL,
+    client     TEXT   NOT NULL,
     expires_at BIGINT NOT NULL,
     PRIMARY KEY (site, jti)
 );
+CREATE INDEX outbox_client ON outbox (client) WHERE client <> '';
 CREATE INDEX outbox_order ON outbox (site, position);
 
 CREATE TABLE sites (

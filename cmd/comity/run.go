@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/comity-network/comity/node"
+)
+
+type runCmd struct {
+	Issuer                string          `placeholder:"URL" help:"The broker's name and base URL. https, or http on 127.0.0.1. It cannot change later. Default: http://127.0.0.1:8080."`
+	Organisation          string          `placeholder:"NAME" help:"Who runs this broker, as people know it. Default: the issuer's host."`
+	Listen                string          `placeholder:"ADDR" help:"Where to listen, host:port. Default: the issuer's own where it is on loopback, else 127.0.0.1:8080."`
+	Store                 string          `placeholder:"sqlite:PATH" help:"The database. Default: comity.db in the data directory."`
+	TLSCert               string          `name:"tls-cert" type:"path" placeholder:"FILE" help:"Certificate chain, PEM. It is read again when it changes."`
+	TLSKey                string          `name:"tls-key" type:"path" placeholder:"FILE" help:"Its private key, PEM."`
+	TrustedProxy          []string        `placeholder:"CIDR" help:"Proxies whose X-Forwarded-For is believed; repeat for more. Nothing else of a proxy's headers is used."`
+	Sites                 string          `enum:"open,listed" default:"open" help:"Which sites are served: open (any that names this broker) or listed (those of comity site allow)."`
+	AllowPrivateAddresses bool            `help:"Development: reach sites on loopback and private addresses, and by http."`
+	Config                kong.ConfigFlag `placeholder:"FILE" help:"Configuration file (TOML): the same options with _ for -; the command line wins. An unknown key is an error."`
+}
+
+func (runCmd) Help() string {
+	return `The first start makes the keys, founds a federation of one and begins a log. When the node serves, it prints one line that starts with "ready"; from then on it logs to stderr, one JSON object a line, and never a token or a secret.
+
+  comity run                                              # on this machine
+  comity run --issuer https://auth.example.org --listen :443 \
+      --tls-cert fullchain.pem --tls-key privkey.pem      # on the internet
+  comity run --issuer https://auth.example.org --trusted-proxy 127.0.0.1/32
+                                                          # behind a proxy that does TLS
+
+Ctrl-C lets running requests finish and stops. One data directory belongs to one process.`
+}
+
+func (c runCmd) Run(e *environment) error {
+	proxies, err := parseProxies(c.TrustedProxy)
+	if err != nil {
+		return usageError{err}
+	}
+	log := slog.New(slog.NewJSONHandler(e.err, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	n, err := node.Open(e.ctx, node.Config{
+		DataDir: e.data, Issuer: c.Issuer, Organisation: c.Organisation,
+		Listen: c.Listen, Store: c.Store, TLSCert: c.TLSCert, TLSKey: c.TLSKey,
+		TrustedProxies: proxies, ListedSites: c.Sites == "listed",
+		AllowPrivate: c.AllowPrivateAddresses, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	return n.Run(e.ctx, func(r node.Ready) {
+		fmt.Fprintf(e.out, "ready issuer=%s peer=%s federation=%s\n", r.Issuer, r.PeerID, r.Federation)
+	})
+}
+
+func parseProxies(cidrs []string) ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	for _, s := range cidrs {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			addr, err := netip.ParseAddr(s)
+			if err != nil {
+				return nil, fmt.Errorf("--trusted-proxy %q is neither an address nor a network such as 10.0.0.0/8", s)
+			}
+			p = netip.PrefixFrom(addr, addr.BitLen())
+		}
+		all = append(all, p.Masked())
+	}
+	return all, nil
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"crypto/ed25519"
+	"fmt"
+	"path/filepath"
+
+	"github.com/comity-network/comity/federation"
+	"github.com/comity-network/comity/internal/durable"
+	"github.com/comity-network/comity/registry"
+)
+
+// keys are the private keys of a node, one file each under keys/ in the data
+// directory. Each has one use.
+type keys struct {
+	record registry.SigningKey // signs records, checkpoints, views and charters
+	token  registry.SigningKey // signs notifications and JWTs
+	peerID string              // of the key of the libp2p host
+}
+
+// openKeys reads the keys in dir. Where there is no database yet (fresh), keys
+// that do not exist are made. Beside a database a missing key is an error: a
+// broker that took a new identity in silence could not speak for its log.
+func openKeys(dir string, fresh bool) (keys, error) {
+	if err := durable.PrivateDir(dir); err != nil {
+		return keys{}, err
+	}
+	private := map[string]ed25519.PrivateKey{}
+	for _, use := range []string{"record", "token", "peer"} {
+		key, err := durable.OpenKey(filepath.Join(dir, use+".pem"), use, fresh)
+		if err != nil {
+			return keys{}, err
+		}
+		private[use] = key
+	}
+	id, err := federation.PeerID(private["peer"])
+	if err != nil {
+		return keys{}, fmt.Errorf("peer key: %w", err)
+	}
+	return keys{
+		record: registry.NewSigningKey(private["record"]),
+		token:  registry.NewSigningKey(private["token"]),
+		peerID: id,
+	}, nil
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package node is one running broker: it opens the data directory, connects
+// the parts and serves them. Open is the wiring, to be read in one sitting.
+//
+//	data directory          keys/ (0600) · comity.db · lock · admin.sock
+//	federation.Replica      the records, and what they say of each client
+//	oauth.Server            mints tokens for clients that the replica vouches for
+//	notify.Sender, Outbox   tell sites of tokens and stops
+//	sites.Directory         knows the sites
+//	publish.Handler         shows the records to everybody
+//	admin.Handler           obeys the local operator
+//
+// A stop takes one path: operator → Replica.Append (signed, logged, on disk) →
+// changed → oauth.Server (tokens dead and events in the outbox, in one
+// transaction) → Outbox → sites. A token takes one path too: oauth.Server →
+// store (pending) → Sender → site → store (released) → app.
+//
+// It trusts its data directory and the operator, and nobody else.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/comity-network/comity/federation"
+	"github.com/comity-network/comity/internal/durable"
+	"github.com/comity-network/comity/internal/filelock"
+	"github.com/comity-network/comity/internal/guard"
+	"github.com/comity-network/comity/node/notify"
+	"github.com/comity-network/comity/node/oauth"
+	"github.com/comity-network/comity/node/sites"
+	"github.com/comity-network/comity/node/store"
+	"github.com/comity-network/comity/registry"
+)
+
+// Node is one opened data directory. Run serves it.
+type Node struct {
+	cfg     Config
+	log     *slog.Logger
+	started time.Time
+
+	lock    *filelock.Lock
+	keys    keys
+	store   *store.Store
+	replica *federation.Replica
+	sites   *sites.Directory
+	sender  *notify.Sender
+	outbox  *notify.Outbox
+	poller  *notify.Poller
+	oauth   *oauth.Server
+	tls     *certificate // nil: plain HTTP, on loopback or behind a proxy
+}
+
+// Open opens the data directory, founding a federation of one on the first
+// start, and brings it into order after a crash. It serves nothing yet.
+func Open(ctx context.Context, cfg Config) (*Node, error) {
+	cfg, err := cfg.complete()
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{cfg: cfg, log: cfg.Log, started: cfg.Now()}
+	for _, step := range []func(context.Context) error{
+		n.openDirectory, n.openTLS, n.openReplica, n.openSites, n.openOAuth, n.announce,
+	} {
+		if err := step(ctx); err != nil {
+			n.Close()
+			return nil, err
+		}
+	}
+	return n, nil
+}
+
+// openDirectory takes the lock, the keys and the database.
+func (n *Node) openDirectory(ctx context.Context) (err error) {
+	if err := durable.PrivateDir(n.cfg.DataDir); err != nil {
+		return err
+	}
+	if n.lock, err = filelock.Acquire(n.cfg.DataDir); err != nil {
+		return err
+	}
+	_, err = os.Stat(n.cfg.storePath())
+	fresh := errors.Is(err, fs.ErrNotExist)
+	if n.keys, err = openKeys(filepath.Join(n.cfg.DataDir, "keys"), fresh); err != nil {
+		return err
+	}
+	n.store, err = store.Open(ctx, n.cfg.storePath())
+	return err
+}
+
+func (n *Node) openTLS(context.Context) (err error) {
+	if n.cfg.TLSCert != "" {
+		n.tls, err = newCertificate(n.cfg.TLSCert, n.cfg.TLSKey, n.log)
+	}
+	return err
+}
+
+func (n *Node) openReplica(ctx context.Context) (err error) {
+	n.replica, err = federation.Open(ctx, federation.Config{
+		Store: n.store, Key: n.keys.record, Issuer: n.cfg.Issuer,
+		Found:    registry.Charter{Name: n.cfg.Organisation},
+		Now:      n.cfg.Now,
+		Log:      n.log,
+		OnChange: n.changed,
+	})
+	return err
+}
+
+func (n *Node) openSites(context.Context) error {
+	own, err := guard.OwnAddresses()
+	if err != nil {
+		return err
+	}
+	client := guard.New(guard.Config{AllowPrivate: n.cfg.AllowPrivate, Own: own})
+	policy := sites.Open
+	if n.cfg.ListedSites {
+		policy = sites.Listed
+	}
+	n.sites = sites.New(sites.Config{
+		Client: client, Store: n.store, Issuer: n.cfg.Issuer, Federation: n.federation, Policy: policy,
+		Claim: func(ctx context.Context, id string, until int64) error {
+			return n.store.Claim(ctx, oauth.OneTime{Key: id, ExpiresAt: until})
+		},
+		Now: n.cfg.Now, Log: n.log,
+	})
+	n.sender = notify.NewSender(notify.SenderConfig{
+		Client: client, Sites: n.sites, Key: n.tokenKey, Now: n.cfg.Now,
+	})
+	n.outbox = notify.NewOutbox(notify.OutboxConfig{Store: n.store, Sender: n.sender, Now: n.cfg.Now, Log: n.log})
+	n.poller = notify.NewPoller(notify.PollerConfig{
+		Store: n.store, Sign: n.sender.Sign, Authenticate: n.sites.Authenticate, Now: n.cfg.Now, Log: n.log,
+	})
+	return nil
+}
+
+func (n *Node) openOAuth(ctx context.Context) (err error) {
+	n.oauth, err = oauth.New(oauth.Config{
+		Issuer: n.cfg.Issuer, Federation: n.federation, Clients: n.replica, Sites: n.sites,
+		Sender: n.sender, Store: n.store, TokenKey: n.tokenKey, TokenKeys: n.tokenKeys,
+		Fresh: func() error { return n.replica.Fresh(n.cfg.Now()) },
+		Now:   n.cfg.Now, Log: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	return n.oauth.Recover(ctx)
+}
+
+func (n *Node) federation() string            { return n.replica.Chain().Federation() }
+func (n *Node) tokenKey() registry.SigningKey { return n.keys.token }
+func (n *Node) tokenKeys() []registry.JWK     { return []registry.JWK{n.keys.token.JWK()} }
+
+// announce appends this broker's record to its log, where what it says has
+// changed since the last one.
+func (n *Node) announce(ctx context.Context) error {
+	next := registry.Broker{
+		Organisation: n.cfg.Organisation,
+		Endpoints:    n.oauth.Endpoints(),
+		TokenKeys:    n.tokenKeys(),
+		Peers:        []registry.Peer{{ID: n.keys.peerID, Addresses: []string{}}},
+	}
+	last, err := n.replica.BrokerRecord(ctx, n.keys.record.ID())
+	if err == nil && sameBroker(*last.Broker, next) {
+		return nil
+	}
+	if err != nil && !errors.Is(err, registry.ErrNotFound) {
+		return err
+	}
+	if _, _, err := n.replica.Append(ctx, federation.Draft{Broker: &next}); err != nil {
+		return fmt.Errorf("announce this broker: %w", err)
+	}
+	return nil
+}
+
+// Close gives everything back. Run has returned, or was never called.
+func (n *Node) Close() error {
+	var errs []error
+	if n.sites != nil {
+		errs = append(errs, n.sites.Close())
+	}
+	if n.store != nil {
+		errs = append(errs, n.store.Close())
+	}
+	if n.lock != nil {
+		errs = append(errs, n.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Ready is what a node tells when it serves.
+type Ready struct {
+	Issuer     string
+	PeerID     string
+	Federation string
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/comity-network/comity/node/admin"
+	"github.com/comity-network/comity/registry"
+)
+
+// ShowApp implements admin.Operations.
+func (n *Node) ShowApp(ctx context.Context, id admin.AppID) (admin.App, error) {
+	state, err := n.client(ctx, id.ClientID)
+	if err != nil {
+		return admin.App{}, err
+	}
+	proof, err := n.replica.Proof(ctx, id.ClientID)
+	if err != nil {
+		return admin.App{}, err
+	}
+	app := describeApp(state)
+	app.Log, app.Index = proof.Log, proof.Index
+	app.Registration = state.Registration.Raw
+	app.Acknowledged = n.holders(state)
+	for _, record := range state.Because {
+		app.Records = append(app.Records, record.Raw)
+	}
+	members, err := registeredMembers(state)
+	if err != nil {
+		return admin.App{}, err
+	}
+	app.Metadata, err = json.Marshal(members)
+	return app, err
+}
+
+// holders lists the members that hold the newest registration: those whose
+// heads cover it. A node of a federation of one has it on its own disk.
+func (n *Node) holders(state registry.ClientState) []string {
+	return []string{n.cfg.Issuer}
+}
+
+// describeApp is the part of a client that lists show too.
+func describeApp(state registry.ClientState) admin.App {
+	return admin.App{
+		ClientID: state.ID, Name: state.Registration.Registration.Name,
+		State: string(state.Status), Home: state.Home, Reason: state.Reason,
+		Since: state.Since, Until: state.Until, Cutoff: state.Cutoff,
+		Sequence: state.Sequence, Index: state.Index,
+	}
+}
+
+// maxPage bounds one page of a list.
+const maxPage = 1000
+
+// ListApps implements admin.Operations.
+func (n *Node) ListApps(ctx context.Context, page admin.Page) (admin.AppList, error) {
+	limit := page.Limit
+	if limit <= 0 || limit > maxPage {
+		limit = maxPage
+	}
+	states, err := n.replica.Clients(ctx, page.After, limit)
+	if err != nil {
+		return admin.AppList{}, err
+	}
+	list := admin.AppList{Apps: []admin.App{}}
+	for _, state := range states {
+		list.Apps = append(list.Apps, describeApp(state))
+	}
+	if len(states) == limit {
+		list.Next = states[limit-1].ID
+	}
+	return list, nil
+}
