@@ -49,11 +49,11 @@ func (b *Browser) Open(ctx context.Context, target string) (*Page, error) {
 	return b.visit(ctx, http.MethodGet, target, "", nil)
 }
 
-// Submit fills values into the first form of the page that has a button with
-// the label, and presses that button.
-func (b *Browser) Submit(ctx context.Context, p *Page, label string, values map[string]string) (*Page, error) {
+// Submit fills values into the first form of the page that has the button, and
+// presses it. The button is named by its label, or as name=value.
+func (b *Browser) Submit(ctx context.Context, p *Page, press string, values map[string]string) (*Page, error) {
 	for _, f := range p.Forms {
-		button, ok := f.button(label)
+		button, ok := f.button(press)
 		if !ok {
 			continue
 		}
@@ -76,7 +76,7 @@ func (b *Browser) Submit(ctx context.Context, p *Page, label string, values map[
 		}
 		return b.visit(ctx, http.MethodPost, target, origin(p.URL), fields)
 	}
-	return nil, fmt.Errorf("%s (status %d) has no button %q: %s", p.URL, p.Status, label, Text(p.Body))
+	return nil, fmt.Errorf("%s (status %d) has no button %q: %s", p.URL, p.Status, press, Text(p.Body))
 }
 
 func (b *Browser) visit(ctx context.Context, method, target, from string, form url.Values) (*Page, error) {
@@ -158,9 +158,9 @@ type Form struct {
 // Button submits a form.
 type Button struct{ Label, Name, Value string }
 
-func (f Form) button(label string) (Button, bool) {
+func (f Form) button(press string) (Button, bool) {
 	for _, b := range f.Buttons {
-		if strings.EqualFold(b.Label, label) {
+		if strings.EqualFold(b.Label, press) || b.Name != "" && b.Name+"="+b.Value == press {
 			return b, true
 		}
 	}

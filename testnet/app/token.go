@@ -132,9 +132,10 @@ func (r *response) oauthError() error {
 
 // Answer is what a site's API answered.
 type Answer struct {
-	Status    int
-	Body      string
-	Challenge string // WWW-Authenticate
+	Status     int
+	Body       string
+	Challenge  string // WWW-Authenticate
+	RetryAfter string
 }
 
 // Call calls the site's API with a token, with a DPoP proof where the token is
@@ -149,7 +150,10 @@ func (a *App) Call(ctx context.Context, t *Target, tokens *Tokens) (*Answer, err
 		if err != nil {
 			return nil, err
 		}
-		answer := &Answer{Status: res.StatusCode, Body: string(res.body), Challenge: res.Header.Get("WWW-Authenticate")}
+		answer := &Answer{
+			Status: res.StatusCode, Body: string(res.body),
+			Challenge: res.Header.Get("WWW-Authenticate"), RetryAfter: res.Header.Get("Retry-After"),
+		}
 		if a.DPoP == nil || res.StatusCode != http.StatusUnauthorized ||
 			!a.DPoP.learn(t.API, res.Header.Get("DPoP-Nonce")) || !strings.Contains(answer.Challenge, "use_dpop_nonce") {
 			return answer, nil

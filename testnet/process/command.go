@@ -53,13 +53,19 @@ func Command(ctx context.Context, stdout, stderr io.Writer, args ...string) erro
 	return err
 }
 
-// Build compiles the command in the module that the working directory belongs
-// to, as a release is built but with the given extra options, to path.
-func Build(ctx context.Context, path string, options ...string) error {
-	args := append([]string{"go", "build", "-o", path}, options...)
-	var out bytes.Buffer
-	if err := Command(ctx, &out, &out, append(args, "github.com/comity-network/comity/cmd/comity")...); err != nil {
-		return fmt.Errorf("build comity: %w\n%s", err, out.String())
+// Build compiles the command of the module that the working directory belongs
+// to, to path: as releases are built, without C, or with the race detector.
+func Build(ctx context.Context, path string, race bool) error {
+	args := []string{"build", "-o", path}
+	cgo := "CGO_ENABLED=0"
+	if race {
+		args, cgo = append(args, "-race"), "CGO_ENABLED=1"
+	}
+	cmd := exec.CommandContext(ctx, "go", append(args, "github.com/comity-network/comity/cmd/comity")...)
+	cmd.Env = append(os.Environ(), cgo)
+	cmd.SysProcAttr = attributes()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build comity: %w\n%s", err, out)
 	}
 	return nil
 }

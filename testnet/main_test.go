@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package testnet_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/comity-network/comity/testnet/process"
+)
+
+// binary is the comity that the tests run; it is built once.
+var binary string
+
+// siteEnv makes this test binary a site: see siteMain.
+const siteEnv = "COMITY_TESTNET_SITE"
+
+func TestMain(m *testing.M) {
+	if config := os.Getenv(siteEnv); config != "" {
+		os.Exit(siteMain(config))
+	}
+	os.Exit(withBinary(m.Run))
+}
+
+func withBinary(run func() int) int {
+	dir, err := os.MkdirTemp("", "comity-testnet-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "comity")
+	if err := process.Build(context.Background(), binary, false); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return run()
+}

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package site
+
+import (
+	"fmt"
+	"net/http"
+
+	sdk "github.com/comity-network/comity/site"
+)
+
+// notes is the API: it says whose notes it shows to whom.
+func notes(w http.ResponseWriter, r *http.Request) {
+	access, _ := sdk.AccessFrom(r.Context())
+	user := access.UserID
+	if user == "" {
+		user = "nobody in particular"
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintf(w, "the notes of %s, for client %s\n", user, access.ClientID)
+}
