@@ -5,6 +5,7 @@ package registry
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"fmt"
 	"slices"
 
 	"github.com/comity-network/comity/internal/jws"
@@ -98,12 +99,12 @@ func (k SigningKey) Sign(typ string, payload []byte) string {
 	return jws.Sign(k.private, k.id, typ, payload)
 }
 
-// String returns the thumbprint, so that a key that is printed by mistake
-// shows nothing secret.
+// String returns the thumbprint.
 func (k SigningKey) String() string { return k.id }
 
-// GoString is String, for %#v.
-func (k SigningKey) GoString() string { return "registry.SigningKey(" + k.id + ")" }
+// Format prints the thumbprint whatever the verb is, so that a key that is
+// printed by mistake shows nothing secret.
+func (k SigningKey) Format(f fmt.State, _ rune) { fmt.Fprint(f, k.id) }
 
 // NewJWK returns the JWK of an Ed25519 public key, kid included.
 func NewJWK(pub ed25519.PublicKey) JWK {

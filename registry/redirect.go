@@ -3,6 +3,7 @@
 package registry
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -14,15 +15,13 @@ import (
 //	http://127.0.0.1/callback     or http://[::1]:8765/callback (RFC 8252 section 7.3)
 //	com.example.app:/callback     native clients only (RFC 8252 section 7.1)
 func CheckRedirectURI(uri string, native bool) error {
-	u, err := parseURI(uri)
+	u, err := readURI(uri)
 	if err != nil {
 		return err
 	}
 	switch {
-	case u.scheme == "https" && !u.opaque:
-		return needsPath(uri, u)
-	case u.scheme == "http" && !u.opaque && u.loopback():
-		return needsPath(uri, u)
+	case u.scheme == "https" && !u.opaque, u.scheme == "http" && !u.opaque && u.loopback():
+		u.path = cmp.Or(u.path, "/") // as browsers send it
 	case u.scheme == "http":
 		return badURI(uri, "plain http is for http://127.0.0.1 and http://[::1] only: use https")
 	case !isReverseDomain(u.scheme):
@@ -30,19 +29,12 @@ func CheckRedirectURI(uri string, native bool) error {
 	case !native:
 		return badURI(uri, "a scheme of its own is for native clients: use https, or application_type native")
 	}
-	return nil
+	return u.checkCanonical(uri)
 }
 
 func isReverseDomain(scheme string) bool {
 	labels := strings.Split(scheme, ".")
 	return len(labels) >= 2 && !slices.ContainsFunc(labels, func(l string) bool { return !isLabel(l) })
-}
-
-func needsPath(s string, u uri) error {
-	if u.path == "" {
-		return badURI(s, "it is not in canonical form: write \""+u.origin()+"/"+u.query+"\"")
-	}
-	return nil
 }
 
 // Native reports whether the client runs on its user's device.

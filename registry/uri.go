@@ -50,6 +50,23 @@ func (u uri) loopback() bool { return u.host == "127.0.0.1" || u.host == "[::1]"
 // info, no character or escape that some reader treats as another one, and no
 // dot segment.
 func parseURI(s string) (uri, error) {
+	u, err := readURI(s)
+	if err != nil {
+		return uri{}, err
+	}
+	return u, u.checkCanonical(s)
+}
+
+// checkCanonical compares the canonical form with what was given.
+func (u uri) checkCanonical(given string) error {
+	if canonical := u.String(); canonical != given {
+		return badURI(given, "it is not in canonical form: write "+strconv.Quote(canonical))
+	}
+	return nil
+}
+
+// readURI is parseURI without the comparison with the canonical form.
+func readURI(s string) (uri, error) {
 	if len(s) > MaxURIBytes {
 		return uri{}, wrong(classLimit, "uri", "the URI has %d bytes, at most %d are allowed", len(s), MaxURIBytes)
 	}
@@ -73,13 +90,7 @@ func parseURI(s string) (uri, error) {
 	} else if u.opaque = true; !strings.HasPrefix(rest, "/") {
 		return uri{}, badURI(s, "a slash must follow the scheme")
 	}
-	if err := u.pathAndQuery(s, rest); err != nil {
-		return uri{}, err
-	}
-	if canonical := u.String(); canonical != s {
-		return uri{}, badURI(s, "it is not in canonical form: write "+strconv.Quote(canonical))
-	}
-	return u, nil
+	return u, u.pathAndQuery(s, rest)
 }
 
 func badURI(s, why string) error {
