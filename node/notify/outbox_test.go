@@ -372,9 +372,9 @@ func TestOutboxStuckMessage(t *testing.T) {
 	}
 	run(t, answer, func(m *memory, r *recorder, _ func()) {
 		m.put(message("a", 1), message("a", 2), message("a", 3))
-		pass(20 * time.Second)
+		pass(7 * time.Second) // before the fifth attempt at the earliest
 		depth(t, m, 3)
-		pass(30 * time.Second)
+		pass(25 * time.Second) // after the sixth at the latest
 		depth(t, m, 1)
 	})
 }

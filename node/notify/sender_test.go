@@ -186,7 +186,7 @@ func TestFault36GzipAnswer(t *testing.T) {
 	p.answer = func(w http.ResponseWriter, r *http.Request, _ *protocol.SignedEvent) {
 		var b bytes.Buffer
 		z := gzip.NewWriter(&b)
-		z.Write([]byte(`{"err":"stale","description":"` + strings.Repeat("x", 1<<20) + `"}`))
+		z.Write([]byte(`{"err":"stale","description":"` + strings.Repeat("x", 100_000) + `"}`))
 		z.Close()
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Content-Encoding", "gzip")
