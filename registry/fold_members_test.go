@@ -136,6 +136,12 @@ func TestFoldUnderChangingCharters(t *testing.T) {
 			m2: rev(A1,charter=1)
 			m3: rev(A1,charter=2)
 			m4: rev(A1,charter=2)`, active},
+		{"17 and in the one that it names", []func(*registry.Charter){suspendMember(1), func(c *registry.Charter) {
+			c.Members[1].State = registry.MemberActive
+		}}, `A1: reg
+			m2: rev(A1,charter=2)
+			m3: rev(A1,charter=3)
+			m4: rev(A1,charter=3)`, active},
 		{"17 and a lower one may complete it", []func(*registry.Charter){func(c *registry.Charter) { c.BanThreshold = 2 }},
 			`A1: reg
 			m2: rev(A1,charter=1)
@@ -228,7 +234,9 @@ func TestFoldBrokerRecord(t *testing.T) {
 			t.Errorf("the record of %s counts", got)
 		}
 	}
-	if s := registry.Fold(chain, nil, nil, at0); s.Brokers[issuerOf(1)].Record != nil {
-		t.Error("a record of nothing")
+	for _, e := range entries {
+		if s := registry.Fold(chain, []registry.Entry{e}, nil, at0); (s.Brokers[issuerOf(1)].Record != nil) != (e.Index >= 0) {
+			t.Errorf("the record at %d alone", e.Index)
+		}
 	}
 }

@@ -3,6 +3,8 @@
 package registry_test
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -211,11 +213,16 @@ func TestFoldDetails(t *testing.T) {
 			m2: susp(A1,at=-600,until=-300,cutoff=-550)`, want{registration: "reg", cutoff: -550}},
 		{"19 but not of void ones", `A1: reg
 			m2: susp(A1,at=-600,until=-300,cutoff=-550) susp2(A1,at=-500,until=10,cutoff=-440)`, want{registration: "reg", cutoff: -550}},
+		{"6 nor of the home without a seq", `A1: reg
+			m1: susp(A1,at=-600,until=-300,cutoff=-550)`, want{registration: "reg"}},
+		{"7 a link to another record ends the history", `A1: reg -> !upd -> susp(at=-9)
+			A1: reg -> upd2(at=-10)`, want{registration: "upd2", seq: 1, because: "upd2 susp", since: -9}},
 		{"8 and of one beyond a gap", `A1: reg -> !upd -> susp(at=-9,cutoff=-9)`, want{registration: "reg", because: "susp", cutoff: -9, since: -9}},
 		{"9 until of the home", `A1: reg -> susp(at=-9,until=50)`, want{registration: "reg", seq: 1, because: "susp", since: -9, until: 50}},
 		{"16 until of the longest", `A1: reg -> susp(at=-9,until=50)
 			m2: susp(A1,at=-20,until=60)
-			m3: susp(A1,at=-10,until=40)`, want{registration: "reg", seq: 1, because: "susp susp susp", since: -20, until: 60}},
+			m3: susp(A1,at=-10,until=40)
+			m4: susp(A1,at=-15,until=40)`, want{registration: "reg", seq: 1, because: "susp susp susp susp", since: -20, until: 60}},
 		{"9 open when the home's is open", `A1: reg -> susp(at=-9)
 			m2: susp(A1,at=-20,until=60)`, want{registration: "reg", seq: 1, because: "susp susp", since: -20}},
 		{"17 a ban is from its last vote on", `A1: reg
@@ -247,12 +254,17 @@ func TestFoldDetails(t *testing.T) {
 			if len(c.Because) != len(strings.Fields(test.want.because)) {
 				t.Errorf("because of %s, want %s", g.names(c.Because), test.want.because)
 			}
+			if others := c.Because[min(1, len(c.Because)):]; !slices.IsSortedFunc(others, byTime) && c.Status == suspended {
+				t.Errorf("because of %s: others' suspensions are not in the order of time", g.names(c.Because))
+			}
 			if c.First != g.nodes["A1.reg"] || c.Home != issuerOf(1) || c.HomeStatus != registry.BrokerActive {
 				t.Errorf("first %v of %s (%s)", c.First, c.Home, c.HomeStatus)
 			}
 		})
 	}
 }
+
+func byTime(a, b *registry.Record) int { return cmp.Compare(a.IssuedAt, b.IssuedAt) }
 
 func TestAccepts(t *testing.T) {
 	g := draw(t, chainOf(t, 1), `A1: reg -> susp(cutoff=-100) -> rein
