@@ -33,8 +33,8 @@ type Store interface {
 	// offered again, byte for byte, are no error.
 	Write(ctx context.Context, u Update) error
 
-	// Client returns every record about one client, in logs (by log and
-	// index) and heard. None is not an error.
+	// Client returns every record about one client, in logs and heard, in any
+	// order. None is not an error.
 	Client(ctx context.Context, id string) ([]Row, error)
 
 	// Clients returns the ids of clients in the store that are greater than

@@ -11,11 +11,11 @@ import (
 )
 
 // start is the time of everything that a broker signs here.
-const start = 1_800_000_000
+const start = 1_750_000_000
 
 // broker is the author of a log. It keeps the log as a store should.
 type broker struct {
-	t      *testing.T
+	t      testing.TB
 	issuer string
 	key    registry.SigningKey
 	log    string
@@ -35,9 +35,30 @@ func (m memory) ReadHashes(indexes []int64) ([]registry.Hash, error) {
 	return hashes, nil
 }
 
-func newBroker(t *testing.T, issuer string) *broker {
+func newBroker(t testing.TB, issuer string) *broker {
 	key := registry.GenerateSigningKey()
 	return &broker{t: t, issuer: issuer, key: key, log: key.ID()}
+}
+
+// Log is a broker's log that grows faster than a Replica writes it, for tests
+// that need many clients. It begins empty.
+type Log struct{ broker }
+
+// NewLog makes an empty log.
+func NewLog(t testing.TB, issuer string, key registry.SigningKey) *Log {
+	return &Log{broker{t: t, issuer: issuer, key: key, log: key.ID()}}
+}
+
+// Register adds n new clients and returns the update to write.
+func (l *Log) Register(n int) federation.Update { return l.grow(n) }
+
+// Clients returns the ids of all clients in the log.
+func (l *Log) Clients() []string {
+	var ids []string
+	for _, row := range l.rows {
+		ids = append(ids, row.Client)
+	}
+	return ids
 }
 
 // must unwraps what a signing function returns.
