@@ -290,7 +290,14 @@ func TestLargestCharter(t *testing.T) {
 	}
 }
 
-func TestCharterDocumentRefusals(t *testing.T) {
+// documentFault is a spoiled document, with the slug that names what is wrong.
+type documentFault struct {
+	name string
+	raw  []byte
+	slug string
+}
+
+func charterDocumentFaults(t testing.TB) []documentFault {
 	payload := payloadOf(t, signCharter(t, charterOf(2), 1).Raw)
 	one := charterSignature(charterHeader(1), payload, fixedKey(1))
 	two := charterSignature(charterHeader(2), payload, fixedKey(2))
@@ -302,11 +309,7 @@ func TestCharterDocumentRefusals(t *testing.T) {
 	if _, err := registry.ParseCharter(good); err != nil {
 		t.Fatal(err)
 	}
-	for _, test := range []struct {
-		name string
-		raw  []byte
-		slug string
-	}{
+	return []documentFault{
 		{"kid twice", document(payload, one, one), "duplicate:kid"},
 		{"no signature", document(payload), "empty:signatures"},
 		{"another's signature", document(payload, charterSignature(charterHeader(1), payload, fixedKey(2))), "signature"},
@@ -327,7 +330,11 @@ func TestCharterDocumentRefusals(t *testing.T) {
 		{"misspelt threshold", resign(t, strings.Replace(payload, `"threshold"`, `"treshold"`, 1), 1), "missing:threshold"},
 		{"fraction", resign(t, strings.Replace(payload, `"threshold":1`, `"threshold":1.5`, 1), 1), "type:threshold"},
 		{"too long", append(bytes.Clone(good), bytes.Repeat([]byte(" "), registry.MaxCharterBytes)...), "size"},
-	} {
+	}
+}
+
+func TestCharterDocumentRefusals(t *testing.T) {
+	for _, test := range charterDocumentFaults(t) {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := registry.ParseCharter(test.raw)
 			if err == nil || registry.Slug(err) != test.slug {

@@ -110,7 +110,7 @@ func (s rawSigner) KeyHash() uint32 {
 
 func (s rawSigner) Sign(msg []byte) ([]byte, error) { return ed25519.Sign(s.key.Private(), msg), nil }
 
-func TestCheckpointRefusals(t *testing.T) {
+func checkpointFaults(t testing.TB) []documentFault {
 	k, other := fixedKey(1), fixedKey(2)
 	root := base64.StdEncoding.EncodeToString(make([]byte, 32))
 	good := noteOf(t, k, origin, origin+"\n7\n"+root+"\n")
@@ -120,11 +120,7 @@ func TestCheckpointRefusals(t *testing.T) {
 	line := string(good[bytes.Index(good, []byte("\n\n"))+2:])
 	strayed := strings.Replace(line, "=\n", "", 1)
 	strayed = strayed[:len(strayed)-1] + string(rune(strayed[len(strayed)-1]+1)) + "=\n"
-	for _, test := range []struct {
-		name string
-		raw  []byte
-		slug string
-	}{
+	return []documentFault{
 		{"another key", noteOf(t, other, origin, origin+"\n7\n"+root+"\n"), "signature"},
 		{"another log", noteOf(t, k, "evil.example/federation/log", "evil.example/federation/log\n7\n"+root+"\n"), "signature"},
 		{"another origin under the right name", noteOf(t, k, origin, "evil.example/federation/log\n7\n"+root+"\n"), "value:origin"},
@@ -142,7 +138,12 @@ func TestCheckpointRefusals(t *testing.T) {
 		{"signature with stray bits", append(bytes.TrimSuffix(bytes.Clone(good), []byte(line)), strayed...), "base64:signature"},
 		{"no note", []byte("hello\n"), "value:note"},
 		{"too long", append(bytes.Clone(good), bytes.Repeat([]byte("x"), registry.MaxCheckpointBytes)...), "size"},
-	} {
+	}
+}
+
+func TestCheckpointRefusals(t *testing.T) {
+	k := fixedKey(1)
+	for _, test := range checkpointFaults(t) {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := registry.OpenCheckpoint(test.raw, origin, k.Public())
 			if err == nil || registry.Slug(err) != test.slug {

@@ -133,7 +133,7 @@ func readRecord(v vector) error {
 
 // madeVectors are all files that the generator of this package writes.
 func madeVectors(t testing.TB) []vector {
-	all := slices.Concat(validVectors(t), formVectors(), claimVectors(), smallVectors())
+	all := slices.Concat(validVectors(t), formVectors(), claimVectors(), smallVectors(), documentVectors(t))
 	seen := map[string]bool{}
 	for _, v := range all {
 		if seen[v.name] {
@@ -160,6 +160,9 @@ func TestVectors(t *testing.T) {
 	for _, v := range readVectors(t) {
 		t.Run(v.name, func(t *testing.T) {
 			read := readers[v.kind]
+			if read == nil {
+				read = documentReaders[v.kind]
+			}
 			if read == nil {
 				t.Fatalf("no reader for kind %q", v.kind)
 			}
