@@ -243,3 +243,7 @@ func (a *app) proof(change map[string]any) func(*http.Request) {
 	})
 	return func(r *http.Request) { r.Header.Add("DPoP", token) }
 }
+
+func b64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
+
+func b64std(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }

@@ -4,6 +4,7 @@ package oauth_test
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -107,6 +108,11 @@ func (l *ledger) setMember(issuer string, state registry.MemberState) {
 	for _, m := range last.Members {
 		if m.Issuer == issuer {
 			m.State = state
+			if state == registry.MemberExpelled {
+				end := l.sizes[issuer]
+				m.Keys = slices.Clone(m.Keys)
+				m.Keys[len(m.Keys)-1].Until = &end
+			}
 		} else {
 			signers = append(signers, l.keys[m.Issuer])
 		}

@@ -54,6 +54,11 @@ func (s *Server) voidPending(ctx context.Context, before int64) error {
 	return nil
 }
 
+// Sweep makes void what a failed write has left pending. Run calls it.
+func (s *Server) Sweep(ctx context.Context) error {
+	return s.voidPending(ctx, s.now()-seconds(pendingLife))
+}
+
 // recoverStop carries out what the records say of one client. Doing it twice
 // changes nothing; sites may hear of it twice.
 func (s *Server) recoverStop(ctx context.Context, id string) error {
@@ -86,7 +91,7 @@ func (s *Server) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-sweep.C:
-			err = s.voidPending(ctx, s.now()-seconds(pendingLife))
+			err = s.Sweep(ctx)
 		case <-purge.C:
 			err = s.cfg.Store.Purge(ctx, s.now())
 		}

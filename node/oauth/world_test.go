@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -35,6 +36,7 @@ type world struct {
 	ledger   *ledger
 	site     *testSite
 	db       *store.Store
+	path     string       // of db
 	client   *http.Client // guarded, for sites
 	dir      *sites.Directory
 	sender   *notify.Sender
@@ -77,10 +79,7 @@ func newWorld(t testing.TB, change ...func(*world, *oauth.Config)) *world {
 	w.issuer = w.front.URL
 	w.ledger = newLedger(t, w.clock, w.issuer, awayIssuer)
 	w.site = w.newSite()
-	var err error
-	w.db, err = store.Open(context.Background(), filepath.Join(t.TempDir(), "comity.db"))
-	check(t, err)
-	t.Cleanup(func() { w.db.Close() })
+	w.db, w.path = openStore(t)
 	w.client = guard.New(guard.Config{AllowPrivate: true, Timeout: 500 * time.Millisecond})
 	t.Cleanup(w.client.CloseIdleConnections)
 	w.dir = sites.New(sites.Config{
@@ -105,6 +104,38 @@ func newWorld(t testing.TB, change ...func(*world, *oauth.Config)) *world {
 	}
 	w.start()
 	return w
+}
+
+// emptyStore is a database of this version, made once: the migrations take
+// longer than most tests.
+var emptyStore = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "comity")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "comity.db")
+	db, err := store.Open(context.Background(), path)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.Close(); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
+
+// openStore opens an empty database of its own.
+func openStore(t testing.TB) (db *store.Store, path string) {
+	t.Helper()
+	empty, err := emptyStore()
+	check(t, err)
+	path = filepath.Join(t.TempDir(), "comity.db")
+	check(t, os.WriteFile(path, empty, 0o600))
+	db, err = store.Open(context.Background(), path)
+	check(t, err)
+	t.Cleanup(func() { db.Close() })
+	return db, path
 }
 
 func (w *world) key() registry.SigningKey { return w.tokenKey }

@@ -29,16 +29,16 @@ func claimSeen(ctx context.Context, tx *sql.Tx, id oauth.OneTime) error {
 
 // Pending implements oauth.Keeper.
 func (s *Store) Pending(ctx context.Context, before int64) ([]oauth.Token, error) {
-	return queryTokens(s.reader.QueryContext(ctx,
-		`SELECT `+tokenColumns+` FROM tokens WHERE state = 'pending' AND issued_at < $1 ORDER BY issued_at`, before))
+	return collect[oauth.Token](s.reader.QueryContext(ctx,
+		`SELECT `+tokenColumns+` FROM tokens WHERE state = 'pending' AND issued_at < $1 ORDER BY issued_at`, before))(scanToken)
 }
 
 // Holders implements oauth.Keeper.
 func (s *Store) Holders(ctx context.Context, now int64) ([]string, error) {
-	return queryStrings(s.reader.QueryContext(ctx, `
+	return collect[string](s.reader.QueryContext(ctx, `
 		SELECT client FROM tokens WHERE expires_at > $1 AND state IN ('pending', 'released')
 		UNION SELECT client FROM families WHERE expires_at > $1 AND revoked_at = 0
-		ORDER BY client`, now))
+		ORDER BY client`, now))(scanString)
 }
 
 // purges run in this order, each with now. A pending token stays until it is

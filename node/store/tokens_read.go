@@ -14,9 +14,6 @@ import (
 
 const tokenColumns = `hash, type, jkt, client, home, site, scope, family, grant_id, issued_at, expires_at, state, revoked_at, reason`
 
-// scanner is a *sql.Row or *sql.Rows.
-type scanner interface{ Scan(dest ...any) error }
-
 func scanToken(row scanner) (t oauth.Token, err error) {
 	err = row.Scan(&t.Hash, &t.Type, &t.JKT, &t.ClientID, &t.Home, &t.Site, &t.Scope, &t.Family, &t.Grant,
 		&t.IssuedAt, &t.ExpiresAt, &t.State, &t.RevokedAt, &t.Reason)
@@ -44,38 +41,4 @@ func (s *Store) Refresh(ctx context.Context, hash string) (r oauth.Refresh, f oa
 		return r, f, fmt.Errorf("refresh token: %w", registry.ErrNotFound)
 	}
 	return r, f, err
-}
-
-// queryTokens runs a query for tokenColumns to its end.
-func queryTokens(rows *sql.Rows, err error) ([]oauth.Token, error) {
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var tokens []oauth.Token
-	for rows.Next() {
-		t, err := scanToken(rows)
-		if err != nil {
-			return nil, err
-		}
-		tokens = append(tokens, t)
-	}
-	return tokens, rows.Err()
-}
-
-// queryStrings runs a query for one column of text to its end.
-func queryStrings(rows *sql.Rows, err error) ([]string, error) {
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var list []string
-	for rows.Next() {
-		var v string
-		if err := rows.Scan(&v); err != nil {
-			return nil, err
-		}
-		list = append(list, v)
-	}
-	return list, rows.Err()
 }

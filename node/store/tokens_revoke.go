@@ -39,10 +39,10 @@ func (s *Store) RevokeFamily(ctx context.Context, id string, at int64, reason st
 		if err != nil {
 			return err
 		}
-		dead, err := queryTokens(tx.QueryContext(ctx, `
+		dead, err := collect[oauth.Token](tx.QueryContext(ctx, `
 			UPDATE tokens SET state = 'revoked', revoked_at = $1, reason = $2
 			WHERE family = $3 AND state IN ('pending', 'released') AND expires_at > $1
-			RETURNING `+tokenColumns, at, reason, id))
+			RETURNING `+tokenColumns, at, reason, id))(scanToken)
 		if err != nil {
 			return err
 		}
@@ -72,7 +72,7 @@ func (s *Store) EnableClient(ctx context.Context, stop oauth.Stop, message func(
 // stopAndTell asks which sites are concerned before it kills what they have.
 func (s *Store) stopAndTell(ctx context.Context, stop oauth.Stop, message func(site string) notify.Message, concerned string) (told int, err error) {
 	err = s.writeTokens(ctx, func(tx *sql.Tx) error {
-		sites, err := queryStrings(tx.QueryContext(ctx, concerned, stop.ClientID, stop.At))
+		sites, err := collect[string](tx.QueryContext(ctx, concerned, stop.ClientID, stop.At))(scanString)
 		if err != nil {
 			return err
 		}

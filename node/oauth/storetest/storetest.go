@@ -1,0 +1,545 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package storetest checks that a store keeps the promises of oauth.Store.
+// Every engine runs it:
+//
+//	func TestTokens(t *testing.T) {
+//		storetest.Run(t, func(t *testing.T) storetest.Opened { … })
+//	}
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/comity-network/comity/node/notify"
+	"github.com/comity-network/comity/node/oauth"
+	"github.com/comity-network/comity/registry"
+	"github.com/comity-network/comity/site/protocol"
+)
+
+// Opened is an empty store, with two views that the interface does not have.
+type Opened struct {
+	oauth.Store
+	// Queue returns what is in the outbox.
+	Queue func() []notify.Message
+	// Dump returns every value of every table as text.
+	Dump func() string
+}
+
+// Run runs the suite. open is called for each test.
+func Run(t *testing.T, open func(t *testing.T) Opened) {
+	for name, test := range map[string]func(*testing.T, Opened){
+		"Release":              testRelease,
+		"CodeOnce":             testCodeOnce,
+		"RefreshOnce":          testRefreshOnce,
+		"ClaimOnce":            testClaimOnce,
+		"ProofOnce":            testProofOnce,
+		"UndoCode":             testUndoCode,
+		"UndoRefresh":          testUndoRefresh,
+		"RefusedCode":          testRefusedCode,
+		"RefusedRefresh":       testRefusedRefresh,
+		"VoidOnlyPending":      testVoidOnlyPending,
+		"RevokeToken":          testRevokeToken,
+		"RevokeFamily":         testRevokeFamily,
+		"RevokeFamilyPending":  testRevokeFamilyPending,
+		"StopClient":           testStopClient,
+		"EnableClient":         testEnableClient,
+		"StopBroker":           testStopBroker,
+		"Pending":              testPending,
+		"Purge":                testPurge,
+		"NothingOfAFailedMint": testNothingOfAFailedMint,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, open(t)) })
+	}
+}
+
+const (
+	now    = int64(1_800_000_000)
+	client = "client-a"
+	home   = "https://home.example"
+	siteA  = "https://a.example"
+	siteB  = "https://b.example"
+)
+
+var ctx = context.Background()
+
+func at(s int64) time.Time { return time.Unix(s, 0) }
+
+// login is the mint of a redemption of the given code.
+func login(code string) oauth.Mint {
+	n := registry.NewID()
+	return oauth.Mint{
+		Token: oauth.Token{
+			Hash: "token-" + n, Type: "Bearer", ClientID: client, Home: home, Site: siteA, Scope: "read",
+			Family: "family-" + n, Grant: "grant", IssuedAt: now, ExpiresAt: now + 3600,
+		},
+		Code: &oauth.OneTime{Key: code, ExpiresAt: now + 70},
+		Family: &oauth.Family{
+			ID: "family-" + n, ClientID: client, Home: home, Site: siteA, Grant: "grant", Scope: "read",
+			CreatedAt: now, ExpiresAt: now + 86400,
+		},
+		Refresh: &oauth.Refresh{Hash: "refresh-" + n, Family: "family-" + n, IssuedAt: now, ExpiresAt: now + 7200},
+	}
+}
+
+// rotate is the mint of a refresh that uses what m gave.
+func rotate(m oauth.Mint) oauth.Mint {
+	n := registry.NewID()
+	next := oauth.Mint{Token: m.Token, Rotate: m.Refresh.Hash}
+	next.Token.Hash = "token-" + n
+	refresh := *m.Refresh
+	refresh.Hash = "refresh-" + n
+	next.Refresh = &refresh
+	return next
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// released mints and releases.
+func released(t *testing.T, s oauth.Store, m oauth.Mint) oauth.Mint {
+	t.Helper()
+	must(t, s.Mint(ctx, m))
+	must(t, s.Release(ctx, m.Token.Hash, at(now)))
+	return m
+}
+
+func state(t *testing.T, s oauth.Store, hash string) oauth.TokenState {
+	t.Helper()
+	token, err := s.Token(ctx, hash)
+	must(t, err)
+	return token.State
+}
+
+// cannot asserts that a mint fails since its claim is in this state.
+func cannot(t *testing.T, s oauth.Store, m oauth.Mint, want oauth.ClaimState) *oauth.ClaimError {
+	t.Helper()
+	var claim *oauth.ClaimError
+	if err := s.Mint(ctx, m); !errors.As(err, &claim) {
+		t.Fatalf("mint: %v, expected a ClaimError", err)
+	}
+	if claim.State != want {
+		t.Fatalf("the claim is %s, expected %s", claim.State, want)
+	}
+	return claim
+}
+
+func message(site string) notify.Message {
+	return notify.Message{Site: site, ExpiresAt: now + 3600, Event: protocol.Event{
+		Issuer: home, Audience: site, ID: registry.NewID(),
+		TokenRevoked: &protocol.TokenRevoked{TokenHash: protocol.TokenHash("x"), ExpiresAt: now + 3600, Reason: "test"},
+	}}
+}
+
+func about(t oauth.Token) notify.Message { return message(t.Site) }
+
+func testRelease(t *testing.T, s Opened) {
+	m := login("c")
+	must(t, s.Mint(ctx, m))
+	if state(t, s, m.Token.Hash) != oauth.TokenPending {
+		t.Error("a minted token is not pending")
+	}
+	r, f, err := s.Refresh(ctx, m.Refresh.Hash)
+	must(t, err)
+	if r.Live || f != *m.Family {
+		t.Errorf("before the release: refresh %+v, family %+v", r, f)
+	}
+	cannot(t, s, rotate(m), oauth.ClaimPending)
+	must(t, s.Release(ctx, m.Token.Hash, at(now)))
+	want := m.Token
+	want.State = oauth.TokenReleased
+	if got, err := s.Token(ctx, m.Token.Hash); err != nil || got != want {
+		t.Errorf("after the release: %+v, %v", got, err)
+	}
+	if r, _, err := s.Refresh(ctx, m.Refresh.Hash); err != nil || !r.Live {
+		t.Errorf("after the release: refresh %+v, %v", r, err)
+	}
+	for _, hash := range []string{m.Token.Hash, "unknown"} {
+		if err := s.Release(ctx, hash, at(now)); !errors.Is(err, oauth.ErrNotPending) {
+			t.Errorf("release of %s: %v", hash, err)
+		}
+	}
+	if _, err := s.Token(ctx, "unknown"); !errors.Is(err, registry.ErrNotFound) {
+		t.Errorf("unknown token: %v", err)
+	}
+	if _, _, err := s.Refresh(ctx, "unknown"); !errors.Is(err, registry.ErrNotFound) {
+		t.Errorf("unknown refresh token: %v", err)
+	}
+}
+
+// race calls f at once from fifty goroutines and counts successes. Every
+// failure must be one that expected accepts.
+func race(t *testing.T, f func() error, expected func(error) bool) {
+	t.Helper()
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	won := 0
+	for range 50 {
+		wg.Go(func() {
+			err := f()
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				won++
+			} else if !expected(err) {
+				t.Errorf("unexpected: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	if won != 1 {
+		t.Errorf("%d of 50 succeeded, expected one", won)
+	}
+}
+
+func isClaim(err error) bool { return errors.As(err, new(*oauth.ClaimError)) }
+
+// fault 4
+func testCodeOnce(t *testing.T, s Opened) {
+	race(t, func() error {
+		m := login("c")
+		if err := s.Mint(ctx, m); err != nil {
+			return err
+		}
+		return s.Release(ctx, m.Token.Hash, at(now))
+	}, isClaim)
+	claim := cannot(t, s, login("c"), oauth.ClaimUsed)
+	if claim.Family == "" || !claim.UsedAt.Equal(at(now)) {
+		t.Errorf("%+v does not say what the code gave", claim)
+	}
+}
+
+func testRefreshOnce(t *testing.T, s Opened) {
+	m := released(t, s, login("c"))
+	race(t, func() error {
+		next := rotate(m)
+		if err := s.Mint(ctx, next); err != nil {
+			return err
+		}
+		return s.Release(ctx, next.Token.Hash, at(now).Add(1500*time.Millisecond))
+	}, isClaim)
+	claim := cannot(t, s, rotate(m), oauth.ClaimUsed)
+	if claim.Family != m.Family.ID || !claim.UsedAt.Equal(at(now).Add(1500*time.Millisecond)) {
+		t.Errorf("%+v", claim)
+	}
+	expired := login("d")
+	expired.Refresh.ExpiresAt = now
+	released(t, s, expired)
+	cannot(t, s, rotate(expired), oauth.ClaimSpent)
+	ended := login("e")
+	ended.Family.ExpiresAt = now
+	released(t, s, ended)
+	cannot(t, s, rotate(ended), oauth.ClaimSpent)
+	unknown := rotate(m)
+	unknown.Rotate = "unknown"
+	cannot(t, s, unknown, oauth.ClaimSpent)
+}
+
+func testClaimOnce(t *testing.T, s Opened) {
+	race(t, func() error { return s.Claim(ctx, oauth.OneTime{Key: "j", ExpiresAt: now}) },
+		func(err error) bool { return errors.Is(err, oauth.ErrSeen) })
+	must(t, s.Claim(ctx, oauth.OneTime{Key: "k", ExpiresAt: now}))
+}
+
+func testProofOnce(t *testing.T, s Opened) {
+	first, second := login("c"), login("d")
+	first.Proof = &oauth.OneTime{Key: "p", ExpiresAt: now}
+	second.Proof = first.Proof
+	must(t, s.Mint(ctx, first))
+	if err := s.Mint(ctx, second); !errors.Is(err, oauth.ErrSeen) {
+		t.Errorf("a proof again: %v", err)
+	}
+	second.Proof = nil
+	must(t, s.Mint(ctx, second)) // the code was not used up
+}
+
+func testUndoCode(t *testing.T, s Opened) {
+	for try := range oauth.MaxTries {
+		m := login("c")
+		must(t, s.Mint(ctx, m))
+		cannot(t, s, login("c"), oauth.ClaimPending)
+		must(t, s.Void(ctx, m.Token.Hash, oauth.Undo, now, message(siteA)))
+		if state(t, s, m.Token.Hash) != oauth.TokenVoid {
+			t.Error("the token is not void")
+		}
+		if err := s.Release(ctx, m.Token.Hash, at(now)); !errors.Is(err, oauth.ErrNotPending) {
+			t.Errorf("release of a void token: %v", err)
+		}
+		if _, _, err := s.Refresh(ctx, m.Refresh.Hash); !errors.Is(err, registry.ErrNotFound) {
+			t.Errorf("the refresh token of a void token: %v", err)
+		}
+		if n := len(s.Queue()); n != try+1 {
+			t.Errorf("%d messages after %d tries", n, try+1)
+		}
+	}
+	cannot(t, s, login("c"), oauth.ClaimSpent)
+}
+
+func testUndoRefresh(t *testing.T, s Opened) {
+	m := released(t, s, login("c"))
+	for range oauth.MaxTries + 2 { // without a bound
+		next := rotate(m)
+		must(t, s.Mint(ctx, next))
+		cannot(t, s, rotate(m), oauth.ClaimPending)
+		must(t, s.Void(ctx, next.Token.Hash, oauth.Undo, now, message(siteA)))
+	}
+	released(t, s, rotate(m))
+	if state(t, s, m.Token.Hash) != oauth.TokenReleased {
+		t.Error("the first token does not live on")
+	}
+}
+
+func testRefusedCode(t *testing.T, s Opened) {
+	m := login("c")
+	must(t, s.Mint(ctx, m))
+	must(t, s.Void(ctx, m.Token.Hash, oauth.Refused, now))
+	cannot(t, s, login("c"), oauth.ClaimSpent)
+	if len(s.Queue()) != 0 {
+		t.Error("a message was queued")
+	}
+}
+
+func testRefusedRefresh(t *testing.T, s Opened) {
+	m := released(t, s, login("c"))
+	other := released(t, s, login("d"))
+	next := rotate(m)
+	must(t, s.Mint(ctx, next))
+	must(t, s.Void(ctx, next.Token.Hash, oauth.Refused, now))
+	cannot(t, s, rotate(m), oauth.ClaimPending) // it never comes back
+	if _, f, err := s.Refresh(ctx, m.Refresh.Hash); err != nil || f.RevokedAt != now {
+		t.Errorf("the family: %+v, %v", f, err)
+	}
+	if state(t, s, m.Token.Hash) != oauth.TokenRevoked || state(t, s, other.Token.Hash) != oauth.TokenReleased {
+		t.Error("not exactly the family's tokens ended")
+	}
+}
+
+func testVoidOnlyPending(t *testing.T, s Opened) {
+	m := released(t, s, login("c"))
+	must(t, s.Void(ctx, m.Token.Hash, oauth.Undo, now, message(siteA)))
+	must(t, s.Void(ctx, "unknown", oauth.Undo, now, message(siteA)))
+	if state(t, s, m.Token.Hash) != oauth.TokenReleased || len(s.Queue()) != 0 {
+		t.Error("a released token became void")
+	}
+	cannot(t, s, login("c"), oauth.ClaimUsed)
+}
+
+func testRevokeToken(t *testing.T, s Opened) {
+	m := released(t, s, login("c"))
+	must(t, s.RevokeToken(ctx, m.Token.Hash, now+5, "first", message(siteA)))
+	must(t, s.RevokeToken(ctx, m.Token.Hash, now+9, "second", message(siteA)))
+	must(t, s.RevokeFamily(ctx, m.Family.ID, now+9, "third", about))
+	token, err := s.Token(ctx, m.Token.Hash)
+	must(t, err)
+	if token.State != oauth.TokenRevoked || token.RevokedAt != now+5 || token.Reason != "first" {
+		t.Errorf("%+v, expected what the first revocation said", token)
+	}
+	if n := len(s.Queue()); n != 1 {
+		t.Errorf("%d messages, expected one", n)
+	}
+}
+
+func testRevokeFamily(t *testing.T, s Opened) {
+	m := released(t, s, login("c"))
+	next := released(t, s, rotate(m))
+	old := released(t, s, func() oauth.Mint { r := rotate(next); r.Token.ExpiresAt = now + 1; return r }())
+	other := released(t, s, login("d"))
+	must(t, s.RevokeFamily(ctx, m.Family.ID, now+5, "reuse", about))
+	must(t, s.RevokeFamily(ctx, m.Family.ID, now+9, "again", about))
+	must(t, s.RevokeFamily(ctx, "", now, "nothing", about))
+	for hash, want := range map[string]oauth.TokenState{
+		m.Token.Hash: oauth.TokenRevoked, next.Token.Hash: oauth.TokenRevoked,
+		old.Token.Hash: oauth.TokenReleased, other.Token.Hash: oauth.TokenReleased,
+	} {
+		if got := state(t, s, hash); got != want {
+			t.Errorf("%s is %s, expected %s", hash, got, want)
+		}
+	}
+	if n := len(s.Queue()); n != 2 {
+		t.Errorf("%d messages, expected one for each unexpired token", n)
+	}
+	if _, f, err := s.Refresh(ctx, old.Refresh.Hash); err != nil || f.RevokedAt != now+5 || f.Reason != "reuse" {
+		t.Errorf("family %+v, %v", f, err)
+	}
+	cannot(t, s, rotate(old), oauth.ClaimSpent)
+}
+
+// A token that is being issued when its family ends is never released.
+func testRevokeFamilyPending(t *testing.T, s Opened) {
+	m := released(t, s, login("c"))
+	next := rotate(m)
+	must(t, s.Mint(ctx, next))
+	must(t, s.RevokeFamily(ctx, m.Family.ID, now, "reuse", about))
+	if err := s.Release(ctx, next.Token.Hash, at(now)); !errors.Is(err, oauth.ErrNotPending) {
+		t.Errorf("release: %v", err)
+	}
+}
+
+// bySite collects the sites of the messages in the outbox.
+func bySite(s Opened) map[string]int {
+	sites := map[string]int{}
+	for _, m := range s.Queue() {
+		sites[m.Site]++
+	}
+	return sites
+}
+
+// crowd makes tokens of one client: an old one at siteA, a new and a pending
+// one at siteB, and one of another client.
+func crowd(t *testing.T, s Opened) (old, young, pending, foreign oauth.Mint) {
+	t.Helper()
+	old, young, pending, foreign = login("c"), login("d"), login("e"), login("f")
+	old.Token.IssuedAt, old.Family.CreatedAt = now-100, now-100
+	young.Token.Site, young.Family.Site = siteB, siteB
+	pending.Token.Site, pending.Family.Site = siteB, siteB
+	foreign.Token.ClientID, foreign.Family.ClientID = "client-b", "client-b"
+	foreign.Token.Home, foreign.Token.Site = "https://other.example", "https://c.example"
+	released(t, s, old)
+	released(t, s, young)
+	must(t, s.Mint(ctx, pending))
+	released(t, s, foreign)
+	return old, young, pending, foreign
+}
+
+func testStopClient(t *testing.T, s Opened) {
+	old, young, pending, foreign := crowd(t, s)
+	n, err := s.StopClient(ctx, oauth.Stop{ClientID: client, At: now}, message)
+	must(t, err)
+	if got := bySite(s); n != 2 || len(got) != 2 || got[siteA] != 1 || got[siteB] != 1 {
+		t.Errorf("%d sites told, %v", n, got)
+	}
+	if state(t, s, old.Token.Hash) != oauth.TokenReleased {
+		t.Error("a stop without cutoff killed a token")
+	}
+	_, err = s.StopClient(ctx, oauth.Stop{ClientID: client, Cutoff: now - 1, At: now, Reason: "stop"}, nil)
+	must(t, err)
+	for hash, want := range map[string]oauth.TokenState{
+		old.Token.Hash: oauth.TokenRevoked, young.Token.Hash: oauth.TokenReleased,
+		pending.Token.Hash: oauth.TokenPending, foreign.Token.Hash: oauth.TokenReleased,
+	} {
+		if got := state(t, s, hash); got != want {
+			t.Errorf("after the cutoff %s is %s, expected %s", hash, got, want)
+		}
+	}
+	cannot(t, s, rotate(old), oauth.ClaimSpent)
+	n, err = s.StopClient(ctx, oauth.Stop{ClientID: client, Cutoff: now + 1<<40, At: now, Reason: "revoked"}, message)
+	must(t, err)
+	if got := bySite(s); n != 1 || got[siteA] != 1 || got[siteB] != 2 {
+		t.Errorf("%d sites told, %v", n, got)
+	}
+	if state(t, s, young.Token.Hash) != oauth.TokenRevoked || state(t, s, foreign.Token.Hash) != oauth.TokenReleased {
+		t.Error("not exactly the client's tokens ended")
+	}
+	if err := s.Release(ctx, pending.Token.Hash, at(now)); !errors.Is(err, oauth.ErrNotPending) {
+		t.Errorf("release of a stopped client's token: %v", err)
+	}
+	if n, err = s.StopClient(ctx, oauth.Stop{ClientID: client, Cutoff: now + 1<<40, At: now}, message); n != 0 || err != nil {
+		t.Errorf("a second stop tells %d sites, %v", n, err)
+	}
+}
+
+func testEnableClient(t *testing.T, s Opened) {
+	old, young, _, _ := crowd(t, s)
+	n, err := s.EnableClient(ctx, oauth.Stop{ClientID: client, Cutoff: now - 1, At: now, Reason: "stop"}, message)
+	must(t, err)
+	// siteA knows the client too, though all that it has is dead now.
+	if got := bySite(s); n != 2 || got[siteA] != 1 || got[siteB] != 1 {
+		t.Errorf("%d sites told, %v", n, got)
+	}
+	if state(t, s, old.Token.Hash) != oauth.TokenRevoked || state(t, s, young.Token.Hash) != oauth.TokenReleased {
+		t.Error("the cutoff was not applied")
+	}
+}
+
+func testStopBroker(t *testing.T, s Opened) {
+	old, young, _, foreign := crowd(t, s)
+	must(t, s.StopBroker(ctx, home, now, "expelled"))
+	if state(t, s, old.Token.Hash) != oauth.TokenRevoked || state(t, s, young.Token.Hash) != oauth.TokenRevoked ||
+		state(t, s, foreign.Token.Hash) != oauth.TokenReleased {
+		t.Error("not exactly the broker's clients lost their tokens")
+	}
+	cannot(t, s, rotate(young), oauth.ClaimSpent)
+	must(t, s.StopBroker(ctx, "", now, "expelled"))
+	if state(t, s, foreign.Token.Hash) != oauth.TokenRevoked {
+		t.Error("a token is left")
+	}
+}
+
+func testPending(t *testing.T, s Opened) {
+	_, _, pending, _ := crowd(t, s)
+	list, err := s.Pending(ctx, now+1)
+	must(t, err)
+	if len(list) != 1 || list[0].Hash != pending.Token.Hash || list[0].Site != siteB {
+		t.Errorf("pending: %+v", list)
+	}
+	if list, err = s.Pending(ctx, now); err != nil || len(list) != 0 {
+		t.Errorf("pending since before its time: %+v, %v", list, err)
+	}
+	holders, err := s.Holders(ctx, now)
+	must(t, err)
+	if fmt.Sprint(holders) != "[client-a client-b]" {
+		t.Errorf("holders %v", holders)
+	}
+	if holders, err = s.Holders(ctx, now+86400); err != nil || len(holders) != 0 {
+		t.Errorf("holders after a day %v, %v", holders, err)
+	}
+}
+
+func testPurge(t *testing.T, s Opened) {
+	m := released(t, s, login("c"))
+	next := released(t, s, rotate(m))
+	left := login("d")
+	must(t, s.Mint(ctx, left))
+	must(t, s.Claim(ctx, oauth.OneTime{Key: "j", ExpiresAt: now + 10}))
+
+	must(t, s.Purge(ctx, now+5))
+	if err := s.Claim(ctx, oauth.OneTime{Key: "j", ExpiresAt: now + 10}); !errors.Is(err, oauth.ErrSeen) {
+		t.Errorf("an identifier was forgotten early: %v", err)
+	}
+	cannot(t, s, login("c"), oauth.ClaimUsed)
+
+	must(t, s.Purge(ctx, now+4000)) // codes and access tokens are over
+	if _, err := s.Token(ctx, m.Token.Hash); !errors.Is(err, registry.ErrNotFound) {
+		t.Errorf("an expired token: %v", err)
+	}
+	if state(t, s, left.Token.Hash) != oauth.TokenPending {
+		t.Error("a pending token is gone, and its site was never told")
+	}
+	cannot(t, s, rotate(m), oauth.ClaimUsed) // reuse is still seen
+	late := rotate(next)
+	late.Token.IssuedAt = now + 4000
+	must(t, s.Mint(ctx, late)) // and the family lives
+
+	must(t, s.Void(ctx, late.Token.Hash, oauth.Undo, now))
+	must(t, s.Void(ctx, left.Token.Hash, oauth.Undo, now))
+	must(t, s.Purge(ctx, now+100_000))
+	if dump := s.Dump(); strings.Contains(dump, "token-") || strings.Contains(dump, "family-") {
+		t.Errorf("something is left: %s", dump)
+	}
+}
+
+// What a mint that failed wrote before it failed is gone.
+func testNothingOfAFailedMint(t *testing.T, s Opened) {
+	m := released(t, s, login("c"))
+	bad := rotate(m)
+	bad.Token.Hash = m.Token.Hash // exists
+	if err := s.Mint(ctx, bad); err == nil {
+		t.Fatal("a token was minted twice")
+	}
+	released(t, s, rotate(m))
+	wrong := rotate(released(t, s, login("d")))
+	wrong.Token.Family = m.Family.ID
+	if err := s.Mint(ctx, wrong); err == nil {
+		t.Fatal("a refresh token was used for another family")
+	}
+}
