@@ -25,6 +25,14 @@ type Site struct {
 	closing     sync.Once
 }
 
+// Members sign a view within viewDelay of a change. So when an event tells of
+// one, the site asks at once and soonPolls times more: an app that is
+// reinstated should not wait for the next regular poll.
+const (
+	viewDelay = time.Second
+	soonPolls = 3
+)
+
 // New opens the site's tables and loads what it knew before. It asks no
 // broker: until Run has done so the site is stale, unless it was running less
 // than max_age ago.
@@ -78,6 +86,7 @@ func (s *Site) Close() error {
 // has expired. It returns the error of ctx.
 func (s *Site) Run(ctx context.Context) error {
 	var purged time.Time
+	soon := 0
 	for {
 		if err := s.Poll(ctx); err != nil && ctx.Err() == nil {
 			s.Log.Warn("the federation does not answer as it should", "error", err)
@@ -88,7 +97,11 @@ func (s *Site) Run(ctx context.Context) error {
 				s.Log.Error("forget what has expired", "error", err)
 			}
 		}
-		wait := time.NewTimer(s.trust.Interval())
+		interval := s.trust.Interval()
+		if soon > 0 {
+			soon, interval = soon-1, min(interval, viewDelay)
+		}
+		wait := time.NewTimer(interval)
 		select {
 		case <-ctx.Done():
 			wait.Stop()
@@ -96,6 +109,7 @@ func (s *Site) Run(ctx context.Context) error {
 		case <-wait.C:
 		case <-s.kick:
 			wait.Stop()
+			soon = soonPolls
 		}
 	}
 }
