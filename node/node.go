@@ -109,6 +109,9 @@ func (n *Node) openReplica(ctx context.Context) (err error) {
 		Log:      n.log,
 		OnChange: n.changed,
 	})
+	if errors.Is(err, registry.ErrConflict) { // another issuer, or another key
+		return fmt.Errorf("data directory %s: %w", n.cfg.DataDir, err)
+	}
 	return err
 }
 
