@@ -102,7 +102,7 @@ func TestStopWaitsForRequests(t *testing.T) {
 	w := newWorld(t)
 	s := w.site("notebook", nil)
 	a := w.register("App", "none")
-	target := w.discover(a, s.API)
+	target, _ := w.login(a, s.API) // so that the site has the broker's keys
 	request := a.NewRequest(target, "notes:read", false)
 	code := w.authorize(a, target, request)
 	stopped := make(chan error, 1)
@@ -188,10 +188,27 @@ func TestFault71Directory(t *testing.T) {
 	}
 	wantText(t, w.startError(process.Config{Dir: file}), file)
 	wantText(t, w.startError(process.Config{Dir: filepath.Join(file, "below")}), file)
-	if err := os.Chmod(w.broker.Dir, 0o755); err != nil {
-		t.Fatal(err)
+	for _, tt := range []struct {
+		name          string
+		spoil, repair func() error
+		want          string
+	}{
+		{"others can write in it", func() error { return os.Chmod(w.broker.Dir, 0o777) }, func() error { return os.Chmod(w.broker.Dir, 0o700) }, "chmod 700"},
+		{"another user's", func() error { return os.Chown(w.broker.Dir, 65534, -1) }, func() error { return os.Chown(w.broker.Dir, os.Geteuid(), -1) }, "chown"},
+	} {
+		if err := tt.spoil(); err != nil {
+			t.Fatal(err)
+		}
+		wantText(t, w.startError(w.broker.Config), w.broker.Dir, tt.want)
+		if err := tt.repair(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	wantText(t, w.startError(w.broker.Config), w.broker.Dir, "chmod")
+	// A read-only file system, seen by this child alone.
+	readOnly := w.broker.Config
+	readOnly.Wrap = []string{"unshare", "--mount", "sh", "-c", `mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"`, w.broker.Dir}
+	wantText(t, w.startError(readOnly), w.broker.Dir, "read-only")
+	w.restart()
 }
 
 // TestFault77Keys: a key file that others can read, that is empty, or that is
@@ -227,7 +244,7 @@ func TestFault77Keys(t *testing.T) {
 		{"one byte altered", write(bytes.Replace(good, good[60:61], []byte("!"), 1)), "backup"},
 		{"a key for another use", write(otherUse), "backup"},
 		{"missing", func() error { return os.Remove(key) }, "backup"},
-		{"another broker's", write(otherKey), key},
+		{"another broker's", write(otherKey), "put the right key file back"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := *w
@@ -235,7 +252,7 @@ func TestFault77Keys(t *testing.T) {
 			if err := tt.spoil(); err != nil {
 				t.Fatal(err)
 			}
-			wantText(t, w.startError(w.broker.Config), key, tt.want)
+			wantText(t, w.startError(w.broker.Config), w.broker.Dir, tt.want)
 			os.Remove(key)
 			if err := os.WriteFile(key, good, 0o600); err != nil {
 				t.Fatal(err)

@@ -66,6 +66,7 @@ type Site struct {
 	server *http.Server
 	stop   context.CancelFunc
 	wait   sync.WaitGroup
+	closed sync.Once
 }
 
 // Start opens the site on its directory and serves it. It returns when the
@@ -167,14 +168,17 @@ func (s *Site) awaitFresh(ctx context.Context) error {
 	}
 }
 
-// Close stops serving at once, and closes the database.
+// Close stops serving at once, and closes the database. A second call does
+// nothing.
 func (s *Site) Close() {
-	s.Pushes.close()
-	s.stop()
-	s.server.Close()
-	s.wait.Wait()
-	s.Site.Close()
-	s.DB.Close()
+	s.closed.Do(func() {
+		s.Pushes.close()
+		s.stop()
+		s.server.Close()
+		s.wait.Wait()
+		s.Site.Close()
+		s.DB.Close()
+	})
 }
 
 // Database is the site's SQLite file.
