@@ -141,12 +141,24 @@ func (r *Replica) changedClients() []Change {
 		if is == was || !known && !stopped {
 			continue
 		}
-		changes = append(changes, Change{
-			Client: id, State: state, Stopped: stopped,
-			Enabled: !stopped && was.status != registry.ClientActive,
-		})
+		enabled := !stopped && was.status != registry.ClientActive
+		if enabled {
+			state.Because = r.reinstatement(id, state.Last)
+		}
+		changes = append(changes, Change{Client: id, State: state, Stopped: stopped, Enabled: enabled})
 	}
 	return changes
+}
+
+// reinstatement is the record with that CID, if it is what brought the client
+// back; a suspension that ends by itself ends without one.
+func (r *Replica) reinstatement(client, cid string) []*registry.Record {
+	for _, e := range r.stops[client] {
+		if v := e.Record.Revocation; v != nil && v.Action == registry.Reinstate && e.Record.CID == cid {
+			return []*registry.Record{e.Record}
+		}
+	}
+	return nil
 }
 
 // wake makes Run look again soon.

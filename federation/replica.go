@@ -41,7 +41,7 @@ type Change struct {
 	Broker  string               // issuer of the broker that changed, or ""
 	Stopped bool                 // it is stopped now, or more tokens are dead than before
 	Enabled bool                 // it was stopped and is active again
-	State   registry.ClientState // of the client
+	State   registry.ClientState // of the client; when it is Enabled, Because is the reinstatement, if there is one
 }
 
 // DefaultCharter gives the limits of a new federation. A zero quorum or ban
