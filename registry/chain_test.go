@@ -104,7 +104,12 @@ func rotate(place int, key byte) func(*registry.Charter) {
 
 func TestChainKeepsThePast(t *testing.T) {
 	chain := extend(t, chainOf(t, 3), rotate(0, 11), 2)
+	chain = extend(t, chain, expel(2, 9), 2)
 	for name, change := range map[string]func(*registry.Charter){
+		"the end of an expelled member moves": func(c *registry.Charter) { c.Members[2].Keys[0].Until = until(10) },
+		"an expelled member's key comes back": func(c *registry.Charter) {
+			c.Members[2].State, c.Members[2].Keys[0].Until = registry.MemberActive, nil
+		},
 		"a member is left out": func(c *registry.Charter) { c.Members = c.Members[:2] },
 		"an ended key ends elsewhere": func(c *registry.Charter) {
 			c.Members[0].Keys[0].Until, c.Members[0].Keys[1].From = until(6), 6

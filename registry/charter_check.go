@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"strings"
 
+	"github.com/comity-network/comity/internal/jws"
 	"github.com/comity-network/comity/internal/strictjson"
 )
 
@@ -136,10 +137,7 @@ func (m Member) checkKeys(place int, r *roll) error {
 		if err := checkBrokerKey("key", k.Key); err != nil {
 			return err
 		}
-		public, err := k.Key.PublicKey()
-		if err != nil {
-			return err
-		}
+		public, _ := jws.Decode(k.Key.X) // canonical, as was checked just now
 		kid := k.Key.KeyID
 		if _, ok := r.byKey[kid]; ok {
 			return wrong("duplicate", "key", "member %q, key %d: %s is listed twice", m.Issuer, i, kid)
