@@ -23,7 +23,7 @@ func (d *drafting) revocation(ctx context.Context, v registry.Revocation) (*regi
 	if state.Home == d.issuer {
 		return d.homeRevocation(v, state)
 	}
-	return d.memberRevocation(v, state)
+	return d.memberRevocation(v, state.Home)
 }
 
 func (d *drafting) homeRevocation(v registry.Revocation, state registry.ClientState) (*registry.Record, error) {
@@ -52,10 +52,10 @@ func suspendedBy(state registry.ClientState, issuer string) bool {
 
 // memberRevocation is about another broker's client: a suspension for a bounded
 // time, or a vote to ban it.
-func (d *drafting) memberRevocation(v registry.Revocation, state registry.ClientState) (*registry.Record, error) {
+func (d *drafting) memberRevocation(v registry.Revocation, home string) (*registry.Record, error) {
 	switch v.Action {
 	case registry.Reinstate:
-		return nil, fmt.Errorf("%w: only its home %s can reinstate client %s", registry.ErrConflict, state.Home, v.Client)
+		return nil, fmt.Errorf("%w: only its home %s can reinstate client %s", registry.ErrConflict, home, v.Client)
 	case registry.Revoke:
 		for _, e := range d.history {
 			if r := e.Record; r.Issuer == d.issuer && r.Revocation != nil && r.Revocation.Action == registry.Revoke {
@@ -75,25 +75,41 @@ func (d *drafting) memberRevocation(v registry.Revocation, state registry.Client
 	if err != nil {
 		return nil, err
 	}
-	return record, d.suspends(record, state)
+	return record, d.suspends(record)
 }
 
-// suspends asks the fold, with nothing but this broker's own suspensions and
-// the client's first registration, whether one more counts.
-func (d *drafting) suspends(record *registry.Record, state registry.ClientState) error {
-	entries := []registry.Entry{{Record: state.First, Index: 0}}
+// suspends asks the fold whether one more suspension counts, and whether all of
+// this broker's others still do: of two in one second the later might be taken
+// for the first.
+func (d *drafting) suspends(record *registry.Record) error {
+	var entries []registry.Entry
 	for _, about := range d.stops {
-		for _, e := range about {
-			if e.Record.Issuer == d.issuer && e.Record.Revocation != nil {
-				entries = append(entries, e)
-			}
+		entries = append(entries, about...)
+	}
+	before := d.ownSuspensions(entries)
+	place := registry.Entry{Record: record, Index: d.heads[d.log].Size}
+	after := d.ownSuspensions(append(append(entries, d.history...), place))
+	for cid := range before {
+		if !after[cid] {
+			after = nil
 		}
 	}
-	for _, because := range d.foldWith(entries, record).Because {
-		if because.CID == record.CID {
-			return nil
-		}
+	if after[record.CID] {
+		return nil
 	}
 	return fmt.Errorf("%w: a broker may suspend another's client once in 30 days, and %d such clients at a time",
 		registry.ErrLimit, d.chain.Latest().SuspensionQuota)
+}
+
+// ownSuspensions are the CIDs of this broker's suspensions that hold.
+func (d *drafting) ownSuspensions(entries []registry.Entry) map[string]bool {
+	own := make(map[string]bool)
+	for _, client := range registry.Fold(d.chain, entries, d.forks, d.now).Clients {
+		for _, because := range client.Because {
+			if because.Issuer == d.issuer {
+				own[because.CID] = true
+			}
+		}
+	}
+	return own
 }
