@@ -14,7 +14,7 @@ import (
 	"github.com/comity-network/comity/site/internal/trust"
 )
 
-//go:embed pages
+//go:embed pages/*.html
 var files embed.FS
 
 // pages are the templates of all pages; they need no script and load nothing
@@ -26,7 +26,7 @@ type frame struct {
 	Title, Site, Prefix string
 }
 
-func (s *Site) frame(title string) frame { return frame{title, s.Name, s.Prefix} }
+func (s *Site) frame(title string) frame { return frame{title, s.config.Name, s.config.Prefix} }
 
 // pageHeaders sets what a page of consent needs: never in a frame, never in a
 // cache, no script, no request to anybody. Browsers apply form-action to the
@@ -57,14 +57,14 @@ func formTarget(redirectURI string) string {
 func (s *Site) render(w http.ResponseWriter, status int, name string, data any) {
 	var page bytes.Buffer
 	if err := pages.ExecuteTemplate(&page, name, data); err != nil {
-		s.Log.Error("page not rendered", "page", name, "error", err)
+		s.config.Log.Error("page not rendered", "page", name, "error", err)
 		http.Error(w, "internal error", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
 	if _, err := page.WriteTo(w); err != nil {
-		s.Log.Debug("page not written", "error", err)
+		s.config.Log.Debug("page not written", "error", err)
 	}
 }
 
@@ -74,11 +74,6 @@ func (s *Site) errorPage(w http.ResponseWriter, status int, text string) {
 		frame
 		Text string
 	}{s.frame("This did not work"), text})
-}
-
-func serveStyle(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Cache-Control", "max-age=3600")
-	http.ServeFileFS(w, r, files, "pages/style.css")
 }
 
 // consentData is what the consent page shows.
@@ -104,7 +99,7 @@ func (s *Site) consentPage(w http.ResponseWriter, client *trust.Client, q *authR
 func (s *Site) scopeTexts(scope string) []string {
 	var texts []string
 	for _, word := range strings.Fields(scope) {
-		text := s.Scopes[word]
+		text := s.config.Scopes[word]
 		if text == "" {
 			text = word
 		}

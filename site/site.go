@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/comity-network/comity/internal/style"
 	"github.com/comity-network/comity/registry"
 	"github.com/comity-network/comity/site/internal/store"
 	"github.com/comity-network/comity/site/internal/trust"
@@ -16,7 +17,7 @@ import (
 
 // Site is one resource server. It is safe for concurrent use.
 type Site struct {
-	Config
+	config      Config
 	store       *store.Store
 	trust       *trust.Federation
 	secret      []byte        // seals what browsers carry
@@ -40,7 +41,7 @@ func New(ctx context.Context, c Config) (*Site, error) {
 	if err := c.complete(); err != nil {
 		return nil, wrap(err)
 	}
-	s := &Site{Config: c, kick: make(chan struct{}, 1)}
+	s := &Site{config: c, kick: make(chan struct{}, 1)}
 	var err error
 	if s.metadataURL, err = protocol.MetadataURL(c.Resource); err != nil {
 		return nil, wrap(err)
@@ -61,8 +62,8 @@ func (s *Site) load(ctx context.Context) error {
 		return err
 	}
 	s.trust, err = trust.Open(ctx, trust.Config{
-		ID: s.Federation, Brokers: s.Brokers, Witnesses: s.Witnesses, Memory: s.store, HTTP: s.Client,
-		Now: s.Now, Elapsed: elapsed(s.Now), Log: s.Log,
+		ID: s.config.Federation, Brokers: s.config.Brokers, Witnesses: s.config.Witnesses, Memory: s.store, HTTP: s.config.Client,
+		Now: s.config.Now, Elapsed: elapsed(s.config.Now), Log: s.config.Log,
 	})
 	return err
 }
@@ -89,12 +90,12 @@ func (s *Site) Run(ctx context.Context) error {
 	soon := 0
 	for {
 		if err := s.Poll(ctx); err != nil && ctx.Err() == nil {
-			s.Log.Warn("the federation does not answer as it should", "error", err)
+			s.config.Log.Warn("the federation does not answer as it should", "error", err)
 		}
-		if now := s.Now(); now.Sub(purged) > time.Hour {
+		if now := s.config.Now(); now.Sub(purged) > time.Hour {
 			purged = now
 			if err := s.store.Purge(ctx, now.Unix()); err != nil && ctx.Err() == nil {
-				s.Log.Error("forget what has expired", "error", err)
+				s.config.Log.Error("forget what has expired", "error", err)
 			}
 		}
 		interval := s.trust.Interval()
@@ -134,17 +135,17 @@ func (s *Site) Fresh() error { return s.trust.Fresh() }
 // "/.well-known/oauth-protected-resource".
 func (s *Site) Handler() http.Handler {
 	mux := http.NewServeMux()
-	metadataPath := s.metadataURL[len(protocol.Origin(s.Resource)):]
+	metadataPath := s.metadataURL[len(protocol.Origin(s.config.Resource)):]
 	mux.HandleFunc("GET "+metadataPath, s.serveMetadata)
-	mux.HandleFunc("GET "+s.Prefix+"/jwks", s.serveKeys)
-	mux.HandleFunc("POST "+s.Prefix+"/events", s.serveEvents)
-	mux.HandleFunc("GET "+s.Prefix+"/style.css", serveStyle)
+	mux.HandleFunc("GET "+s.config.Prefix+"/jwks", s.serveKeys)
+	mux.HandleFunc("POST "+s.config.Prefix+"/events", s.serveEvents)
+	mux.HandleFunc("GET "+s.config.Prefix+"/style.css", style.ServeHTTP)
 	for path, page := range map[string]http.HandlerFunc{
-		"GET " + s.Prefix + "/authorize":  s.serveAuthorize,
-		"POST " + s.Prefix + "/authorize": s.serveConsent,
-		"GET " + s.Prefix + "/grants":     s.serveGrants,
-		"POST " + s.Prefix + "/grants":    s.serveEndGrant,
-		"GET " + s.Prefix + "/blocked":    s.serveBlocked,
+		"GET " + s.config.Prefix + "/authorize":  s.serveAuthorize,
+		"POST " + s.config.Prefix + "/authorize": s.serveConsent,
+		"GET " + s.config.Prefix + "/grants":     s.serveGrants,
+		"POST " + s.config.Prefix + "/grants":    s.serveEndGrant,
+		"GET " + s.config.Prefix + "/blocked":    s.serveBlocked,
 	} {
 		mux.Handle(path, s.page(page))
 	}
@@ -155,7 +156,7 @@ func (s *Site) Handler() http.Handler {
 // form that another origin sends.
 func (s *Site) page(next http.HandlerFunc) http.Handler {
 	protection := http.NewCrossOriginProtection()
-	if err := protection.AddTrustedOrigin(protocol.Origin(s.Resource)); err != nil {
+	if err := protection.AddTrustedOrigin(protocol.Origin(s.config.Resource)); err != nil {
 		panic(err) // New has checked the resource
 	}
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -9,14 +9,23 @@ import (
 )
 
 // errorPage is what people see when the browser cannot be sent anywhere. It
-// has no script, no style and no link.
+// has no script and no link, and loads nothing but the style sheet.
 var errorPage = template.Must(template.New("error").Parse(`<!DOCTYPE html>
 <html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>The app cannot be connected</title></head>
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>This app cannot be connected</title>
+<link rel="stylesheet" href="{{.Prefix}}/oauth/style.css">
+</head>
 <body>
-<h1>The app cannot be connected</h1>
-<p>{{.Description}}</p>
-<p>Error: {{.Code}}. Request: {{.Request}}. Broker: {{.Issuer}}.</p>
+<main>
+<p class="site">{{.Issuer}}</p>
+<h1>This app cannot be connected</h1>
+<p role="alert">{{.Description}}</p>
+<p class="small">Nothing was shared with the app. You can close this page. If you make this app: the error is {{.Code}}, and the broker's log has the request as {{.Request}}.</p>
+</main>
 </body>
 </html>
 `))
@@ -32,7 +41,7 @@ func (s *Server) writePage(w http.ResponseWriter, f *Failure, id string) {
 		h.Set("Allow", f.allow)
 	}
 	w.WriteHeader(f.Status)
-	page := struct{ Code, Description, Request, Issuer string }{f.Code, f.Description, id, s.cfg.Issuer}
+	page := struct{ Code, Description, Request, Issuer, Prefix string }{f.Code, f.Description, id, s.cfg.Issuer, s.paths.prefix}
 	if err := errorPage.Execute(w, page); err != nil {
 		s.log.Debug("the error page was not sent", "request", id, "error", err)
 	}

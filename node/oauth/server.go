@@ -5,6 +5,7 @@ package oauth
 import (
 	"net/http"
 
+	"github.com/comity-network/comity/internal/style"
 	"github.com/comity-network/comity/registry"
 )
 
@@ -30,6 +31,7 @@ func (s *Server) Handler() http.Handler {
 	mux.Handle(s.paths.prefix+"/oauth/introspect", s.endpoint(s.introspect))
 	mux.Handle(s.paths.prefix+"/oauth/revoke", s.endpoint(s.revoke))
 	mux.HandleFunc(s.paths.prefix+"/oauth/authorize", s.authorize)
+	mux.HandleFunc("GET "+s.paths.prefix+"/oauth/style.css", style.ServeHTTP)
 	return mux
 }
 
@@ -69,10 +71,11 @@ const RequestIDHeader = "X-Request-Id"
 func begin(w http.ResponseWriter) string {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
+	h.Set("Pragma", "no-cache")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
-	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
 	id := h.Get(RequestIDHeader)
 	if id == "" {
 		id = registry.NewID()
