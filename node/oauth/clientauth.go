@@ -212,7 +212,11 @@ func (s *Server) failed(r *http.Request, id string) {
 	remote := ratelimit.AddressKey(r.RemoteAddr)
 	s.byRemote.Take(remote)
 	s.byClient.Take(clientKey(remote, id))
-	s.log.InfoContext(r.Context(), "client authentication failed", "remote", remote, "client", limit(id, 128))
+	client := "unknown"
+	if registry.ParseCID(id) == nil { // whatever else was sent may be a secret in the wrong place
+		client = id
+	}
+	s.log.InfoContext(r.Context(), "client authentication failed", "remote", remote, "client", client)
 }
 
 func clientKey(remote, id string) string { return remote + " " + limit(id, 128) }

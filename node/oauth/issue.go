@@ -192,7 +192,10 @@ func (s *Server) deadToken(reason string) func(Token) notify.Message {
 
 // message completes an event to one site.
 func (s *Server) message(site string, expiresAt int64, e protocol.Event) notify.Message {
-	e.Issuer, e.ID = s.cfg.Issuer, registry.NewID()
+	e.Issuer = s.cfg.Issuer
+	if e.ID == "" {
+		e.ID = registry.NewID()
+	}
 	if e.Audience == "" {
 		e.Audience = site
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/comity-network/comity/node/notify"
 	"github.com/comity-network/comity/registry"
@@ -32,8 +33,10 @@ func (s *Server) ClientStopped(ctx context.Context, state registry.ClientState) 
 	if err != nil {
 		return fmt.Errorf("stop client %s: %w", state.ID, err)
 	}
-	s.audit(ctx, "client stopped", "event", "client-stopped", "client", state.ID, "status", string(state.Status),
-		"reason", state.Reason, "cutoff", state.Cutoff, "sites", sites)
+	if sites > 0 { // otherwise it is old news, as after every start, or none of this broker's
+		s.audit(ctx, "client stopped", "event", "client-stopped", "client", state.ID, "status", string(state.Status),
+			"reason", state.Reason, "cutoff", state.Cutoff, "sites", sites)
+	}
 	return nil
 }
 
@@ -80,12 +83,16 @@ func (s *Server) stopOf(state registry.ClientState) Stop {
 
 // changed returns what makes the event for each site; set puts the change
 // into its place. All sites get the same event but for its id: it is
-// addressed to the federation.
+// addressed to the federation. The same records make the same id, so that a
+// site that hears of one stop again, after a restart, knows that it did.
 func (s *Server) changed(state registry.ClientState, set func(*protocol.Event, *protocol.ClientChange)) func(site string) notify.Message {
 	change := &protocol.ClientChange{ClientID: state.ID, Records: records(state)}
 	return func(site string) notify.Message {
 		e := protocol.Event{Audience: s.cfg.Federation()}
 		set(&e, change)
+		if len(state.Because) > 0 {
+			e.ID = protocol.TokenHash(strings.Join(append([]string{e.URI(), site}, change.Records...), "\n"))
+		}
 		return s.message(site, s.now()+stopNews, e)
 	}
 }

@@ -70,7 +70,8 @@ func TestSuspendedClient(t *testing.T) {
 	w := newWorld(t)
 	a := w.public()
 	access, refresh := tokens(t, a.login(w.site))
-	w.stopped(a, registry.Suspend, 0)
+	state := w.stopped(a, registry.Suspend, 0)
+	check(t, w.server.ClientStopped(context.Background(), state)) // the same news again
 	if w.active(w.site, access) {
 		t.Error("the token of a suspended client is active")
 	}

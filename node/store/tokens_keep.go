@@ -47,9 +47,9 @@ func (s *Store) Holders(ctx context.Context, now int64) ([]string, error) {
 // expired, since only what is remembered can be recognised when it is reused.
 var purges = []string{
 	`DELETE FROM seen WHERE expires_at < $1`,
-	`DELETE FROM codes WHERE expires_at < $1 AND state <> 'claimed'`,
+	`DELETE FROM codes WHERE expires_at < $1`,
 	`DELETE FROM tokens WHERE expires_at < $1 AND state <> 'pending'`,
-	`DELETE FROM refresh_tokens WHERE expires_at < $1 AND state <> 'claimed'`,
+	`DELETE FROM refresh_tokens WHERE expires_at < $1`,
 	`DELETE FROM families WHERE (expires_at < $1 OR revoked_at > 0)
 		AND NOT EXISTS (SELECT 1 FROM tokens t WHERE t.family = families.id)`,
 	`DELETE FROM refresh_tokens WHERE issued_at < $1 AND NOT EXISTS (SELECT 1 FROM families f WHERE f.id = refresh_tokens.family)`,

@@ -70,7 +70,16 @@ func (s *Store) EnableClient(ctx context.Context, stop oauth.Stop, message func(
 }
 
 // stopAndTell asks which sites are concerned before it kills what they have.
+// Stops of clients that have nothing here, which are most, are not worth a
+// transaction: what is minted meanwhile is stopped before it is released.
 func (s *Store) stopAndTell(ctx context.Context, stop oauth.Stop, message func(site string) notify.Message, concerned string) (told int, err error) {
+	var holds bool
+	err = s.reader.QueryRowContext(ctx, `
+		SELECT EXISTS (SELECT 1 FROM tokens WHERE client = $1 AND state <> 'void')
+			OR EXISTS (SELECT 1 FROM families WHERE client = $1)`, stop.ClientID).Scan(&holds)
+	if err != nil || !holds {
+		return 0, err
+	}
 	err = s.writeTokens(ctx, func(tx *sql.Tx) error {
 		sites, err := collect[string](tx.QueryContext(ctx, concerned, stop.ClientID, stop.At))(scanString)
 		if err != nil {
