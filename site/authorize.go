@@ -40,12 +40,12 @@ func (s *Site) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, q, err)
 		return
 	}
-	user, ok := s.User(r)
+	user, ok := s.config.User(r)
 	if !ok {
 		s.toLogin(w, s.suspend(q))
 		return
 	}
-	form := consentForm{registry.NewID(), user, s.Now().Unix() + consentLife, *q}
+	form := consentForm{registry.NewID(), user, s.config.Now().Unix() + consentLife, *q}
 	s.consentPage(w, client, q, s.seal(sealConsent, form))
 }
 
@@ -57,12 +57,12 @@ func (s *Site) serveConsent(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var form consentForm
-	user, ok := s.User(r)
+	user, ok := s.config.User(r)
 	if err := s.open(sealConsent, posted.Get("consent"), &form); err != nil || !ok || form.User != user {
 		s.errorPage(w, http.StatusForbidden, "This form was made for somebody else, or for another login. Start again from the app.")
 		return
 	}
-	if s.Now().Unix() > form.ExpiresAt {
+	if s.config.Now().Unix() > form.ExpiresAt {
 		s.errorPage(w, http.StatusBadRequest, "This page was open for too long. Start again from the app.")
 		return
 	}
@@ -90,7 +90,7 @@ func (s *Site) allow(w http.ResponseWriter, r *http.Request, form *consentForm) 
 	case errors.Is(err, store.ErrUsed):
 		s.errorPage(w, http.StatusConflict, "You have answered this question already. Go back to the app.")
 	case err != nil:
-		s.Log.Error("store a grant", "error", err)
+		s.config.Log.Error("store a grant", "error", err)
 		s.errorPage(w, http.StatusInternalServerError, "Your answer could not be stored. Try again.")
 	default:
 		redirect(w, q, url.Values{"code": {code}})
@@ -99,13 +99,13 @@ func (s *Site) allow(w http.ResponseWriter, r *http.Request, form *consentForm) 
 
 // grant stores the grant and signs the code that carries it.
 func (s *Site) grant(ctx context.Context, form *consentForm, client *trust.Client) (string, error) {
-	now, q := s.Now().Unix(), &form.Request
+	now, q := s.config.Now().Unix(), &form.Request
 	code := protocol.Code{
-		Issuer: s.Resource, Audience: q.Broker, ClientID: client.ID, RedirectURI: q.RedirectURI, Challenge: q.Challenge,
+		Issuer: s.config.Resource, Audience: q.Broker, ClientID: client.ID, RedirectURI: q.RedirectURI, Challenge: q.Challenge,
 		Method: q.Method, Scope: q.Scope, Grant: registry.NewID(), JKT: q.JKT,
 		IssuedAt: now, ExpiresAt: now + int64(protocol.MaxCodeLife.Seconds()), ID: registry.NewID(),
 	}
-	signed, err := protocol.SignCode(s.Key, code)
+	signed, err := protocol.SignCode(s.config.Key, code)
 	if err != nil {
 		return "", err
 	}
@@ -128,7 +128,7 @@ func (s *Site) refuse(w http.ResponseWriter, q *authRequest, err error) {
 		b = bad(http.StatusInternalServerError, "Something went wrong at this site. Try again.", err)
 	}
 	if b.cause != nil {
-		s.Log.Info("authorization request refused", "reason", b.text, "error", b.cause)
+		s.config.Log.Info("authorization request refused", "reason", b.text, "error", b.cause)
 	}
 	if b.status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "30")
@@ -164,14 +164,14 @@ func describable(s string) string {
 
 // toLogin sends a browser without login to the site's login page.
 func (s *Site) toLogin(w http.ResponseWriter, back string) {
-	if s.LoginURL == "" {
+	if s.config.LoginURL == "" {
 		s.errorPage(w, http.StatusUnauthorized, "Log in to this site first, then come back to this page.")
 		return
 	}
 	separator := "?"
-	if strings.Contains(s.LoginURL, "?") {
+	if strings.Contains(s.config.LoginURL, "?") {
 		separator = "&"
 	}
-	w.Header().Set("Location", s.LoginURL+separator+url.Values{"return_to": {back}}.Encode())
+	w.Header().Set("Location", s.config.LoginURL+separator+url.Values{"return_to": {back}}.Encode())
 	w.WriteHeader(http.StatusSeeOther)
 }

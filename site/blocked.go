@@ -19,8 +19,8 @@ type blockedData struct {
 }
 
 func (s *Site) serveBlocked(w http.ResponseWriter, r *http.Request) {
-	if _, ok := s.User(r); !ok {
-		s.toLogin(w, s.Prefix+"/blocked")
+	if _, ok := s.config.User(r); !ok {
+		s.toLogin(w, s.config.Prefix+"/blocked")
 		return
 	}
 	blocked, total, err := s.trust.Blocked(r.Context())
@@ -38,7 +38,7 @@ func (s *Site) serveBlocked(w http.ResponseWriter, r *http.Request) {
 	}
 	if report.Fresh != nil {
 		data.Stale = "This site refuses all apps: " + report.Fresh.Error()
-		if s.WhenStale == AcceptWhenStale {
+		if s.config.WhenStale == AcceptWhenStale {
 			data.Stale = "This site takes no new tokens: " + report.Fresh.Error()
 		}
 	}

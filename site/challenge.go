@@ -52,7 +52,7 @@ func (s *Site) challenge(w http.ResponseWriter, err error) {
 		c = &challenge{status: http.StatusServiceUnavailable, code: "temporarily_unavailable", description: describable(err.Error())}
 		w.Header().Set("Retry-After", "30")
 	default:
-		s.Log.Error("token not checked", "error", err)
+		s.config.Log.Error("token not checked", "error", err)
 		c = &challenge{status: http.StatusInternalServerError, code: "server_error", description: "the token could not be checked"}
 	}
 	for _, scheme := range []string{"Bearer", "DPoP"} {

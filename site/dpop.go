@@ -52,14 +52,14 @@ var errNonce = errors.New("the proof needs the nonce of this answer")
 // checkProof checks that the request carries a fresh proof by the key that the
 // token is bound to, made for this request and used once.
 func (s *Site) checkProof(w http.ResponseWriter, r *http.Request, token, jkt string) error {
-	w.Header().Set("DPoP-Nonce", s.nonce(s.Now().Unix()/nonceStep))
+	w.Header().Set("DPoP-Nonce", s.nonce(s.config.Now().Unix()/nonceStep))
 	w.Header().Add("Access-Control-Expose-Headers", "DPoP-Nonce, WWW-Authenticate")
 	p, err := s.parseProof(r, token, jkt)
 	code := "invalid_dpop_proof"
 	switch {
 	case err == nil:
 		sum := sha256.Sum256([]byte(jkt + " " + p.ID))
-		err = s.store.ClaimProof(r.Context(), jws.Base64.EncodeToString(sum[:]), s.Now().Unix()+2*proofWindow+2*nonceStep)
+		err = s.store.ClaimProof(r.Context(), jws.Base64.EncodeToString(sum[:]), s.config.Now().Unix()+2*proofWindow+2*nonceStep)
 		if err != nil && !errors.Is(err, store.ErrUsed) {
 			return err
 		}
@@ -98,7 +98,7 @@ func (s *Site) parseProof(r *http.Request, token, jkt string) (*proof, error) {
 }
 
 func (s *Site) checkClaims(p *proof, r *http.Request, token string) error {
-	skew := s.Now().Unix() - p.IssuedAt
+	skew := s.config.Now().Unix() - p.IssuedAt
 	switch {
 	case p.ID == "" || len(p.ID) > 256:
 		return errors.New("jti is missing or too long")
@@ -127,7 +127,7 @@ func (s *Site) isRequestURI(htu string, r *http.Request) bool {
 	if !strings.HasPrefix(path, "/") {
 		path = r.URL.EscapedPath()
 	}
-	want, err := url.Parse(protocol.Origin(s.Resource))
+	want, err := url.Parse(protocol.Origin(s.config.Resource))
 	if err != nil {
 		return false
 	}
@@ -153,6 +153,6 @@ func (s *Site) nonce(step int64) string {
 }
 
 func (s *Site) isNonce(nonce string) bool {
-	step := s.Now().Unix() / nonceStep
+	step := s.config.Now().Unix() / nonceStep
 	return hmac.Equal([]byte(nonce), []byte(s.nonce(step))) || hmac.Equal([]byte(nonce), []byte(s.nonce(step-1)))
 }

@@ -33,10 +33,10 @@ func (s *Site) serveEvents(w http.ResponseWriter, r *http.Request) {
 	case err == nil || errors.Is(err, store.ErrUsed): // the same event again is as good as the first time
 		w.WriteHeader(http.StatusAccepted)
 	case errors.As(err, &refused):
-		s.Log.Info("event refused", "err", refused.Err, "description", refused.Description)
+		s.config.Log.Info("event refused", "err", refused.Err, "description", refused.Description)
 		s.writeJSON(w, http.StatusBadRequest, refused)
 	default:
-		s.Log.Error("event not stored", "error", err)
+		s.config.Log.Error("event not stored", "error", err)
 		w.Header().Set("Retry-After", "1")
 		s.writeJSON(w, http.StatusServiceUnavailable, map[string]string{"description": "the site could not check or store the event"})
 	}
@@ -62,7 +62,7 @@ func (s *Site) Receive(ctx context.Context, token string) error {
 	if err != nil {
 		return err
 	}
-	id := store.Event{Broker: event.Issuer, ID: event.ID, Digest: digest(event.Event), At: s.Now().Unix()}
+	id := store.Event{Broker: event.Issuer, ID: event.ID, Digest: digest(event.Event), At: s.config.Now().Unix()}
 	switch {
 	case event.TokenIssued != nil:
 		err = s.tokenIssued(ctx, id, event.TokenIssued, event.IssuedAt)
@@ -99,17 +99,17 @@ func (s *Site) authenticate(ctx context.Context, token string) (*protocol.Signed
 	if err != nil {
 		return nil, refuse400(protocol.ErrInvalidRequest, "%v", err)
 	}
-	if !slices.Contains(s.Brokers, e.Issuer) {
+	if !slices.Contains(s.config.Brokers, e.Issuer) {
 		return nil, refuse400(protocol.ErrInvalidIssuer, "%s is no broker of this site", e.Issuer)
 	}
-	if err := e.CheckAudience(s.Resource, s.Federation); err != nil {
+	if err := e.CheckAudience(s.config.Resource, s.config.Federation); err != nil {
 		return nil, refuse400(protocol.ErrInvalidAudience, "%v", err)
 	}
 	keys, err := s.trust.TokenKeys(ctx, e.Issuer, e.KeyID())
 	if err != nil {
 		return nil, err
 	}
-	switch err := e.Verify(keys, s.Now()); {
+	switch err := e.Verify(keys, s.config.Now()); {
 	case errors.Is(err, protocol.ErrUnknownKey):
 		return nil, refuse400(protocol.ErrInvalidKey, "%v", err)
 	case errors.Is(err, registry.ErrSignature):
@@ -133,7 +133,7 @@ func (s *Site) checkSender(e *protocol.SignedEvent) error {
 
 // tokenRevoked kills one token, also one that is still to come.
 func (s *Site) tokenRevoked(ctx context.Context, id store.Event, t *protocol.TokenRevoked) error {
-	expires := min(t.ExpiresAt, s.Now().Add(maxTokenLife).Unix())
+	expires := min(t.ExpiresAt, s.config.Now().Add(maxTokenLife).Unix())
 	err := s.store.Revoke(ctx, id, t.TokenHash, expires)
 	if errors.Is(err, registry.ErrConflict) {
 		return refuse400(protocol.ErrAccessDenied, "another broker minted this token")
@@ -143,7 +143,7 @@ func (s *Site) tokenRevoked(ctx context.Context, id store.Event, t *protocol.Tok
 
 // tokensRevoked kills the broker's tokens of one grant or client up to a time.
 func (s *Site) tokensRevoked(ctx context.Context, id store.Event, t *protocol.TokensRevoked) error {
-	if t.Cutoff > s.Now().Add(registry.MaxCutoffAhead).Unix() {
+	if t.Cutoff > s.config.Now().Add(registry.MaxCutoffAhead).Unix() {
 		return refuse400(protocol.ErrInvalidRequest, "cutoff is too far in the future; do the clocks differ?")
 	}
 	return s.store.RevokeUpTo(ctx, id, t.Grant, t.ClientID, t.Cutoff)

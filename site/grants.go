@@ -61,7 +61,7 @@ func (s *Site) describe(ctx context.Context, g store.Grant) (Grant, error) {
 // the broker learns of it when it tries to refresh. The error wraps
 // registry.ErrNotFound when the user has no such grant.
 func (s *Site) EndGrant(ctx context.Context, userID, grantID string) error {
-	if err := s.store.EndGrant(ctx, userID, grantID, s.Now().Unix()); err != nil {
+	if err := s.store.EndGrant(ctx, userID, grantID, s.config.Now().Unix()); err != nil {
 		return wrap(err)
 	}
 	return nil
@@ -80,9 +80,9 @@ type grantRow struct {
 }
 
 func (s *Site) serveGrants(w http.ResponseWriter, r *http.Request) {
-	user, ok := s.User(r)
+	user, ok := s.config.User(r)
 	if !ok {
-		s.toLogin(w, s.Prefix+"/grants")
+		s.toLogin(w, s.config.Prefix+"/grants")
 		return
 	}
 	grants, err := s.Grants(r.Context(), user)
@@ -111,7 +111,7 @@ func (s *Site) serveEndGrant(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var form endForm
-	user, ok := s.User(r)
+	user, ok := s.config.User(r)
 	if err := s.open(sealEnd, posted.Get("grant"), &form); err != nil || !ok || form.User != user {
 		s.errorPage(w, http.StatusForbidden, "This form was made for another login. Open the list of connected apps again.")
 		return
@@ -120,12 +120,12 @@ func (s *Site) serveEndGrant(w http.ResponseWriter, r *http.Request) {
 		s.failed(w, "end a grant", err)
 		return
 	}
-	w.Header().Set("Location", s.Prefix+"/grants?ended")
+	w.Header().Set("Location", s.config.Prefix+"/grants?ended")
 	w.WriteHeader(http.StatusSeeOther)
 }
 
 // failed answers a page whose own storage does not work.
 func (s *Site) failed(w http.ResponseWriter, what string, err error) {
-	s.Log.Error(what, "error", err)
+	s.config.Log.Error(what, "error", err)
 	s.errorPage(w, http.StatusInternalServerError, "Something went wrong at this site. Try again.")
 }

@@ -60,7 +60,7 @@ func (s *Site) clientOf(ctx context.Context, broker string, t *protocol.TokenIss
 }
 
 func (s *Site) allowsWithoutGrant(broker, client, scope string) bool {
-	return s.AllowClientCredentials != nil && s.AllowClientCredentials(broker, client, scope)
+	return s.config.AllowClientCredentials != nil && s.config.AllowClientCredentials(broker, client, scope)
 }
 
 // judgeToken says what is against a new token; the order is from what the site
@@ -72,7 +72,7 @@ func (s *Site) judgeToken(t *store.Token, client *trust.Client, now store.Situat
 	if err := s.trust.Alive(t.Broker, client.ID, client.Home, t.IssuedAt); err != nil {
 		return refuse400(protocol.ErrAccessDenied, "%v", err)
 	}
-	clock := s.Now().Unix()
+	clock := s.config.Now().Unix()
 	switch {
 	case now.Stopped:
 		return refuse400(protocol.ErrAccessDenied, "the app is stopped")
@@ -121,7 +121,7 @@ func (s *Site) judgeWithoutGrant(t *store.Token) error {
 		return refuse400(protocol.ErrAccessDenied, "this site takes no tokens without a grant")
 	}
 	for _, word := range strings.Fields(t.Scope) {
-		if _, known := s.Scopes[word]; !known {
+		if _, known := s.config.Scopes[word]; !known {
 			return refuse400(protocol.ErrAccessDenied, "unknown scope %s", word)
 		}
 	}

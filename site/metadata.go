@@ -12,12 +12,12 @@ import (
 // serveMetadata answers with the RFC 9728 document. Browsers of any origin may
 // read it: it is public.
 func (s *Site) serveMetadata(w http.ResponseWriter, r *http.Request) {
-	s.servePublic(w, s.metadata())
+	s.servePublic(w, s.config.metadata())
 }
 
 // serveKeys answers with the public keys that sign codes and assertions.
 func (s *Site) serveKeys(w http.ResponseWriter, r *http.Request) {
-	key := s.Key.JWK()
+	key := s.config.Key.JWK()
 	key.Use, key.Alg = "sig", "EdDSA"
 	s.servePublic(w, map[string][]registry.JWK{"keys": {key}})
 }
@@ -33,6 +33,6 @@ func (s *Site) writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	if err := json.NewEncoder(w).Encode(v); err != nil {
-		s.Log.Debug("answer not written", "error", err)
+		s.config.Log.Debug("answer not written", "error", err)
 	}
 }

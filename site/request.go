@@ -100,7 +100,7 @@ func (s *Site) parseRequest(ctx context.Context, rawQuery string) (*authRequest,
 		JKT: form.Get("dpop_jkt"), Mode: form.Get("response_mode"),
 	}
 	if q.Broker == "" {
-		q.Broker = s.Brokers[0]
+		q.Broker = s.config.Brokers[0]
 	}
 	return q, q.checkForm()
 }
@@ -116,7 +116,7 @@ type suspended struct {
 
 // suspend makes the link by which the browser comes back from the login.
 func (s *Site) suspend(q *authRequest) string {
-	return s.Prefix + "/authorize?resume=" + s.seal(sealResume, suspended{s.Now().Unix() + resumeLife, *q})
+	return s.config.Prefix + "/authorize?resume=" + s.seal(sealResume, suspended{s.config.Now().Unix() + resumeLife, *q})
 }
 
 func (s *Site) resume(sealed string) (*authRequest, error) {
@@ -124,7 +124,7 @@ func (s *Site) resume(sealed string) (*authRequest, error) {
 	if err := s.open(sealResume, sealed, &p); err != nil {
 		return nil, bad(http.StatusBadRequest, "This link is not complete. Start again from the app.", err)
 	}
-	if s.Now().Unix() > p.ExpiresAt {
+	if s.config.Now().Unix() > p.ExpiresAt {
 		return nil, bad(http.StatusBadRequest, "The login took too long. Start again from the app.", nil)
 	}
 	return &p.Request, nil
@@ -157,7 +157,7 @@ func (s *Site) parseRequestObject(ctx context.Context, form url.Values) (*authRe
 	if err != nil {
 		return nil, bad(http.StatusBadRequest, text, err)
 	}
-	if !slices.Contains(s.Brokers, o.Issuer) {
+	if !slices.Contains(s.config.Brokers, o.Issuer) {
 		return nil, bad(http.StatusBadRequest, text, fmt.Errorf("request object by %s, no broker of this site", o.Issuer))
 	}
 	if form.Get("client_id") != o.ClientID {
@@ -167,7 +167,7 @@ func (s *Site) parseRequestObject(ctx context.Context, form url.Values) (*authRe
 	if err != nil {
 		return nil, bad(http.StatusBadGateway, text, err)
 	}
-	if err := o.Verify(keys, s.Resource, s.Now()); err != nil {
+	if err := o.Verify(keys, s.config.Resource, s.config.Now()); err != nil {
 		return nil, bad(http.StatusBadRequest, text, err)
 	}
 	return &authRequest{
@@ -180,7 +180,7 @@ func (s *Site) parseRequestObject(ctx context.Context, form url.Values) (*authRe
 // *badRequest means that nobody may be redirected; an *oauthError goes to the
 // verified redirect URI.
 func (s *Site) verify(ctx context.Context, q *authRequest) (*trust.Client, error) {
-	if !slices.Contains(s.Brokers, q.Broker) {
+	if !slices.Contains(s.config.Brokers, q.Broker) {
 		return nil, bad(http.StatusBadRequest, "The app has named a broker that this site does not work with.", nil)
 	}
 	client, err := s.trust.Client(ctx, q.Broker, q.ClientID)
@@ -224,8 +224,8 @@ func (s *Site) judge(q *authRequest, client *trust.Client) error {
 		return &oauthError{"invalid_request", "code_challenge must be 43 characters of base64url (RFC 7636)"}
 	case q.JKT != "" && !isDigest(q.JKT):
 		return &oauthError{"invalid_request", "dpop_jkt must be a JWK thumbprint (RFC 9449, section 10)"}
-	case q.Resource != s.Resource:
-		return &oauthError{"invalid_target", "resource must be " + s.Resource}
+	case q.Resource != s.config.Resource:
+		return &oauthError{"invalid_target", "resource must be " + s.config.Resource}
 	}
 	return s.judgeScope(q.Scope, client)
 }
@@ -241,7 +241,7 @@ func (s *Site) judgeScope(scope string, client *trust.Client) error {
 		return &oauthError{"invalid_scope", "the client has not registered all of these scopes"}
 	}
 	for _, word := range words {
-		if _, known := s.Scopes[word]; !known {
+		if _, known := s.config.Scopes[word]; !known {
 			return &oauthError{"invalid_scope", "unknown scope " + word}
 		}
 	}

@@ -73,7 +73,7 @@ func (s *Site) Refuse(w http.ResponseWriter, err error) { s.challenge(w, err) }
 // alone: a query ends in logs (RFC 9700, section 4.3.2).
 func credentials(r *http.Request) (scheme, token string, err error) {
 	headers := r.Header.Values("Authorization")
-	if strings.Contains(r.URL.RawQuery, "access_token") && r.URL.Query().Has("access_token") {
+	if r.URL.RawQuery != "" && r.URL.Query().Has("access_token") {
 		return "", "", invalidRequest("send the token in the header Authorization, never in the query")
 	}
 	if len(headers) > 1 {
@@ -112,7 +112,7 @@ func isToken(s string) bool {
 // end of its grant, a stop of its client or of a broker, and a site that does
 // not know what is stopped.
 func (s *Site) lookup(ctx context.Context, token string) (store.Found, error) {
-	now := s.Now().Unix()
+	now := s.config.Now().Unix()
 	found, err := s.store.Lookup(ctx, protocol.TokenHash(token), now)
 	switch {
 	case errors.Is(err, registry.ErrNotFound):
@@ -126,7 +126,7 @@ func (s *Site) lookup(ctx context.Context, token string) (store.Found, error) {
 	case found.Stopped:
 		return found, invalidToken("the app is stopped")
 	}
-	if err := s.trust.Fresh(); err != nil && s.WhenStale != AcceptWhenStale {
+	if err := s.trust.Fresh(); err != nil && s.config.WhenStale != AcceptWhenStale {
 		return found, err
 	}
 	if err := s.trust.Alive(found.Broker, found.ClientID, found.Home, found.IssuedAt); errors.Is(err, registry.ErrRevoked) {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,7 +21,8 @@ import (
 	"github.com/comity-network/comity/site/protocol"
 )
 
-// clock is a wall clock that stands still until a test moves it.
+// clock is a wall clock that stands still until a test moves it; a nil clock
+// is the real one.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -29,6 +31,9 @@ type clock struct {
 func newClock() *clock { return &clock{now: time.Unix(1790000000, 0)} }
 
 func (c *clock) Now() time.Time {
+	if c == nil {
+		return time.Now()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
@@ -40,6 +45,29 @@ func (c *clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)
+}
+
+// plainTB lets an Example or a fuzz target use what is written for tests.
+type plainTB struct {
+	testing.TB
+	cleanups []func()
+}
+
+func (t *plainTB) Helper() {}
+func (t *plainTB) TempDir() string {
+	dir, err := os.MkdirTemp("", "site")
+	must(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+func (t *plainTB) Cleanup(f func())          { t.cleanups = append(t.cleanups, f) }
+func (t *plainTB) Fatal(args ...any)         { panic(fmt.Sprint(args...)) }
+func (t *plainTB) Fatalf(f string, a ...any) { panic(fmt.Sprintf(f, a...)) }
+
+func (t *plainTB) end() {
+	for _, f := range t.cleanups {
+		f()
+	}
 }
 
 // federation is a few small honest brokers that share one truth: what they

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/comity-network/comity/site/protocol"
 	"github.com/comity-network/comity/testnet/app"
@@ -181,9 +180,7 @@ func TestClientCredentials(t *testing.T) {
 // introspect asks the broker about a token, as the site s.
 func (w *world) introspect(s *site.Site, token string) (active bool, clientID string) {
 	w.Helper()
-	assertion, err := protocol.SignSiteAssertion(s.Key, protocol.SiteAssertion{
-		Issuer: s.Resource, Audience: w.broker.Issuer, IssuedAt: time.Now().Unix(),
-	})
+	assertion, err := s.Assertion(w.broker.Issuer)
 	if err != nil {
 		w.Fatal(err)
 	}
