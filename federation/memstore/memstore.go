@@ -106,9 +106,6 @@ func (s *Store) rows(yield func(federation.Row) bool) {
 
 // Write implements federation.Store.
 func (s *Store) Write(ctx context.Context, u federation.Update) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	var fault error
 	if s.Fault != nil {
 		persist, err := s.Fault(u)
@@ -116,6 +113,9 @@ func (s *Store) Write(ctx context.Context, u federation.Update) error {
 			return err
 		}
 		fault = err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
