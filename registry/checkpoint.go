@@ -22,10 +22,10 @@ import (
 // SignCheckpoint, so its signature is good.
 //
 //	broker.example/federation/log
-//	20852163
-//	CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
+//	923748
+//	PAb5plclr2BSYfY2ZyyWINQJcx2JpFHXRV/pxK4WeCk=
 //
-//	— broker.example/federation/log Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=
+//	— broker.example/federation/log gGYtsUTWU4EKXX+O7pHi+t/PfytGGCWiAVKVmSWQVbdBXfbTIv1Efk5+Kh2AkZ32oXfMk6X2gnedC90puhiR4srnzAg=
 //
 // Text and signature lines are those of C2SP signed-note; the key name is the
 // origin. There are no extension lines. Lines by other keys may follow the
