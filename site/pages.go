@@ -48,10 +48,24 @@ func formTarget(redirectURI string) string {
 	if err != nil {
 		return ""
 	}
-	if strings.HasPrefix(u.Host, "[") { // CSP has no IPv6 addresses
+	if u.Host == "" || strings.HasPrefix(u.Host, "[") { // CSP has no IPv6 addresses
 		return u.Scheme + ":"
 	}
 	return u.Scheme + "://" + u.Host
+}
+
+// destination says for people where a redirect URI leads.
+func destination(redirectURI string) string {
+	u, err := url.Parse(redirectURI)
+	switch {
+	case err != nil:
+		return redirectURI
+	case u.Host == "":
+		return "an app on this device (" + u.Scheme + ")"
+	case u.Scheme == "http": // loopback: nothing else may be registered
+		return "a program on this device (" + u.Host + ")"
+	}
+	return u.Host
 }
 
 func (s *Site) render(w http.ResponseWriter, status int, name string, data any) {
@@ -89,7 +103,7 @@ func (s *Site) consentPage(w http.ResponseWriter, client *trust.Client, q *authR
 	pageHeaders(w, formTarget(q.RedirectURI))
 	s.render(w, http.StatusOK, "consent.html", consentData{
 		frame: s.frame("Connect an app"),
-		App:   client.Name, RedirectHost: host(q.RedirectURI), Home: host(client.Home), Broker: host(q.Broker),
+		App:   client.Name, RedirectHost: destination(q.RedirectURI), Home: host(client.Home), Broker: host(q.Broker),
 		URI: client.URI, URIHost: host(client.URI), PolicyURI: client.PolicyURI,
 		Scopes: s.scopeTexts(q.Scope), Form: form,
 	})

@@ -17,17 +17,25 @@ import (
 	"github.com/comity-network/comity/registry"
 )
 
-// pollEvery is how often a site asks, when max_age leaves that much time.
-const pollEvery = 30 * time.Second
+const (
+	// pollEvery is how often a site asks, when max_age leaves that much time.
+	pollEvery = 30 * time.Second
+	// retryAfter is how soon it asks again when nobody could help.
+	retryAfter = 5 * time.Second
+)
 
 // Interval is how long to wait between two polls: 30 s, or a quarter of a
-// shorter max_age.
+// shorter max_age; less after a failure.
 func (f *Federation) Interval() time.Duration {
 	s := f.now.Load()
 	if s.chain == nil {
 		return time.Second
 	}
-	return min(pollEvery, time.Duration(s.chain.Latest().MaxAge)*time.Second/4)
+	wait := min(pollEvery, time.Duration(s.chain.Latest().MaxAge)*time.Second/4)
+	if f.problem.Load() != nil {
+		return min(wait, retryAfter)
+	}
+	return wait
 }
 
 // Poll brings everything up to date. It asks one broker after the other until
