@@ -24,11 +24,11 @@ import (
 
 // connect asks a user to let the app in at a site. browse opens a URL in the
 // user's browser and returns the parameters that the redirect URI is called with.
-func connect(ctx context.Context, issuer, site, clientID, redirectURI string, browse func(url string) url.Values) (*http.Client, error) {
+func connect(ctx context.Context, issuer, site, scope, clientID, redirectURI string, browse func(url string) url.Values) (*http.Client, error) {
 	app := oauth2.Config{
 		ClientID:    clientID,
 		RedirectURL: redirectURI,
-		Scopes:      []string{"notes:read"},
+		Scopes:      []string{scope},
 		Endpoint: oauth2.Endpoint{
 			AuthURL:   issuer + "/oauth/authorize",
 			TokenURL:  issuer + "/oauth/token",
@@ -77,7 +77,7 @@ func TestReadmeConnect(t *testing.T) {
 	if err := broker.JSON(ctx, &registered, "app", "register", "--name", "My App", "--redirect-uri", redirectURI); err != nil {
 		t.Fatal(err)
 	}
-	client, err := connect(ctx, broker.Issuer, notebook.Resource, registered.ClientID, redirectURI, func(target string) url.Values {
+	client, err := connect(ctx, broker.Issuer, notebook.Resource, site.ReadNotes, registered.ClientID, redirectURI, func(target string) url.Values {
 		return consent(t, target, redirectURI)
 	})
 	if err != nil {
