@@ -202,8 +202,9 @@ func TestNoProxy(t *testing.T) {
 	spy := newSpy(t)
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:"+strconv.Itoa(int(spy.port)))
 	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:"+strconv.Itoa(int(spy.port)))
-	client := guard.New(guard.Config{Timeout: 2 * time.Second})
-	refused(t, client, "https://10.0.0.1/")
+	client := guard.New(guard.Config{AllowPrivate: true, Timeout: 2 * time.Second})
+	refused(t, client, "http://169.254.169.254/")
+	refused(t, client, "https://169.254.169.254/")
 	spy.sees(t, 0)
 }
 

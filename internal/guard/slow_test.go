@@ -106,6 +106,10 @@ func TestFault36SlowSites(t *testing.T) {
 		{"endless informational answers", endless("", "HTTP/1.1 103 Early Hints\r\n\r\n"), nil},
 		{"header of 1 MB", endless(ok, "X: "+strings.Repeat("y", 1000)+"\r\n"), nil},
 		{"header line of 1 MB", endless(ok+"X: ", strings.Repeat("y", 1000)), nil},
+		{"header of 1 MB, and then all is well", func(c net.Conn) {
+			go silent(c)
+			fmt.Fprint(c, ok+"Content-Length: 2\r\nX: "+strings.Repeat("y", 1<<20)+"\r\n\r\n{}")
+		}, nil},
 		{"not HTTP", endless("", "SSH-2.0-server\r\n"), nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -162,6 +162,7 @@ func TestEventRawForm(t *testing.T) {
 		{"unknown event", frame + `{"urn:comity:event:other":{}}}`, false},
 		{"one known, one unknown", frame + `{` + one + `,"urn:comity:event:other":{}}}`, false},
 		{"member in another case", frame + `{` + strings.Replace(one, `"exp"`, `"Exp"`, 1) + `}}`, false},
+		{"two known", frame + `{` + one + `,"urn:comity:event:tokens-revoked":{"grant":"` + id32 + `","cutoff":1,"reason":"x"}}}`, false},
 		{"same event twice", frame + `{` + one + `,` + one + `}}`, false},
 		{"trailing", frame + `{` + one + `}} {}`, false},
 	} {

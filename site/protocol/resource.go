@@ -53,7 +53,7 @@ func checkEndpoint(s string) error {
 		return errors.New("has no host")
 	case u.User != nil:
 		return errors.New("has user info")
-	case u.Fragment != "" || strings.Contains(s, "#"):
+	case u.Fragment != "":
 		return errors.New("has a fragment")
 	case u.Host != strings.ToLower(u.Host) || !isHost(u):
 		return errors.New("its host is not in the plain lower-case spelling")
