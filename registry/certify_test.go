@@ -47,7 +47,7 @@ func TestCertify(t *testing.T) {
 		{"one too few", []seen{{1, -5, listHash}, {2, -9, listHash}}, nil, 0, 1, 2, []byte{3, 5}},
 		{"another list", []seen{{1, -5, listHash}, {2, -9, listHash}, {3, -7, otherHash}}, nil, 0, 1, 2, []byte{3, 5}},
 		{"one member many times", []seen{{1, -5, listHash}, {1, -6, listHash}, {1, -7, listHash}}, nil, 0, 1, 1, []byte{2, 3, 5}},
-		{"its newest counts", []seen{{1, -90, listHash}, {1, -6, listHash}, {2, -8, listHash}, {3, -7, listHash}}, nil, 0, -8, 3, []byte{5}},
+		{"its newest counts", []seen{{1, -90, listHash}, {1, -6, listHash}, {1, -80, listHash}, {2, -8, listHash}, {3, -7, listHash}}, nil, 0, -8, 3, []byte{5}},
 		{"a member that is not active", []seen{{1, -5, listHash}, {2, -9, listHash}, {4, -7, listHash}}, nil, 0, 1, 2, []byte{3, 5}},
 		{"a stranger", []seen{{1, -5, listHash}, {2, -9, listHash}, {9, -7, listHash}}, nil, 0, 1, 2, []byte{3, 5}},
 		{"views of the future are ignored", []seen{{1, 11, listHash}, {2, 11, listHash}, {3, 11, listHash}}, nil, 0, 1, 0, []byte{1, 2, 3, 5}},
