@@ -188,6 +188,20 @@ func TestFault08PublicKeyAsSecret(t *testing.T) {
 	}
 }
 
+// fault 8: an Ed25519 signature under the name of another algorithm is none.
+func TestFault08OtherAlgorithm(t *testing.T) {
+	input := jws.Base64.EncodeToString([]byte(`{"alg":"ES256","typ":"`+typ+`"}`)) + "." + jws.Base64.EncodeToString([]byte("{}"))
+	rules := strict()
+	rules.Algorithms = []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA}
+	m, err := jws.Parse(input+"."+jws.Base64.EncodeToString(ed25519.Sign(fixedKey(1), []byte(input))), rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Verify(public(fixedKey(1))); !errors.Is(err, jws.ErrSignature) {
+		t.Errorf("verified: %v", err)
+	}
+}
+
 // encrypted is a JWE in compact form of 10 MB of zeros, which compress to 10 kB.
 func encrypted(t testing.TB) string {
 	t.Helper()
