@@ -281,9 +281,13 @@ func TestFailedWrites(t *testing.T) {
 			id := w.register("App")
 			broken := errors.New("broken")
 			w.store.Fault = func(federation.Update) (bool, error) { return persisted, broken }
-			for _, d := range []federation.Draft{update(id), revocation(id, registry.Suspend)} {
+			register := federation.Draft{Registration: &registry.Registration{ClientMetadata: storetest.Metadata("New")}}
+			for _, d := range []federation.Draft{register, update(id), revocation(id, registry.Suspend)} {
 				if _, _, err := w.Append(t.Context(), d); !errors.Is(err, broken) {
 					t.Fatalf("error %v, want that of the store", err)
+				}
+				if states, err := w.Clients(t.Context(), "", 10); d == register && (err != nil || len(states) != 1) {
+					t.Errorf("%d clients, %v; the new one was not acknowledged", len(states), err)
 				}
 			}
 			if got := w.status(id); got != registry.ClientActive {

@@ -5,6 +5,7 @@ package federation
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"time"
 
@@ -99,7 +100,11 @@ func (r *Replica) signView(ctx context.Context, v registry.View, now time.Time) 
 	if err != nil {
 		return err
 	}
-	if err := r.store.Write(context.WithoutCancel(ctx), Update{Views: []View{{Log: r.log, Record: record}}}); err != nil {
+	err = r.store.Write(context.WithoutCancel(ctx), Update{Views: []View{{Log: r.log, Record: record}}})
+	if errors.Is(err, registry.ErrStale) {
+		return damaged("own view: %w", err) // we know of no newer one
+	}
+	if err != nil {
 		return fmt.Errorf("store view: %w", err)
 	}
 	r.lastIAT = max(r.lastIAT, record.IssuedAt)

@@ -63,7 +63,7 @@ func (s *Store) compareHeads(ctx context.Context, h federation.Head, size int64,
 	if size > 0 {
 		var err error
 		if have, err = registry.TreeRoot(size, hashReader{ctx, s, h.Log}); err != nil {
-			return err
+			return s.setBack("the hashes of its first %d entries cannot be read: %w", size, err)
 		}
 	}
 	if have != root {
@@ -73,8 +73,8 @@ func (s *Store) compareHeads(ctx context.Context, h federation.Head, size int64,
 }
 
 func (s *Store) setBack(format string, args ...any) error {
-	return fmt.Errorf("%w: %s was damaged, or replaced by another copy: %s (see %s). Restore the newest backup of the whole data directory; going on from here would sign a second history",
-		ErrDamaged, s.path, fmt.Sprintf(format, args...), s.headPath())
+	return fmt.Errorf("%w: %s was damaged, or replaced by another copy: %w (see %s). Restore the newest backup of the whole data directory; going on from here would sign a second history",
+		ErrDamaged, s.path, fmt.Errorf(format, args...), s.headPath())
 }
 
 // hashReader implements registry.HashReader.
