@@ -257,7 +257,13 @@ func TestFault26EveryByte(t *testing.T) {
 		if accepted(token[:i]) {
 			t.Fatalf("the first %d bytes are accepted", i)
 		}
+		// All values of a part's last character, which has unused bits, and a
+		// quarter of them elsewhere.
+		last := i == len(token)-1 || token[i+1] == '.'
 		for b := range 256 {
+			if !last && b%4 != i%4 {
+				continue
+			}
 			if altered := token[:i] + string([]byte{byte(b)}) + token[i+1:]; altered != token && accepted(altered) {
 				t.Fatalf("byte %d may be 0x%02x", i, b)
 			}
