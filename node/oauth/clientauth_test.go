@@ -46,6 +46,7 @@ func TestFault09ClientAssertion(t *testing.T) {
 		{"sub is another client", map[string]any{"sub": w.public().id}, false},
 		{"nbf in a minute", map[string]any{"nbf": now + 60}, false},
 		{"exp as text", map[string]any{"exp": "soon"}, false},
+		{"issued in 30 s", map[string]any{"iat": now + 30, "exp": now + 60}, false},
 		{"clock 8 s ahead", map[string]any{"iat": now + 8, "nbf": now + 8, "exp": now + 68}, true},
 		{"clock 8 s behind", map[string]any{"iat": now - 8, "exp": now + 52}, true},
 		{"clock 60 s ahead", map[string]any{"iat": now + 60, "exp": now + 120}, false},

@@ -111,6 +111,23 @@ func TestSuspendedWithCutoff(t *testing.T) {
 	tokens(t, a.login(w.site))
 }
 
+// The records count at once, whether or not the server was told of them.
+func TestCutoffCountsAtOnce(t *testing.T) {
+	w := newWorld(t)
+	a := w.public()
+	access, refresh := tokens(t, a.login(w.site))
+	w.ledger.revoke(a.id, registry.Suspend, w.clock.now().Unix())
+	w.ledger.revoke(a.id, registry.Reinstate, 0)
+	w.clock.advance(time.Second)
+	if w.active(w.site, access) {
+		t.Error("the token is active")
+	}
+	want(t, a.refresh(refresh), http.StatusBadRequest, "invalid_grant")
+	if live, _ := a.introspect(refresh).JSON["active"].(bool); live {
+		t.Error("the refresh token is active")
+	}
+}
+
 // A reinstatement may bring a cutoff of its own. In the second of the cutoff
 // nothing is issued, since it would be dead at once.
 func TestReinstatedWithCutoff(t *testing.T) {
