@@ -28,6 +28,8 @@ type memory struct {
 	mu       sync.Mutex
 	messages map[string][]notify.Message // by site
 	broken   bool
+
+	whenEmpty func() // called by Queued when it found nothing
 }
 
 func newMemory() *memory {
@@ -65,9 +67,12 @@ func (m *memory) QueuedSites(context.Context) ([]string, error) {
 
 func (m *memory) Queued(_ context.Context, site string, max int) ([]notify.Message, error) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	all := m.messages[site]
-	return slices.Clone(all[:min(max, len(all))]), nil
+	all := slices.Clone(m.messages[site])
+	m.mu.Unlock()
+	if len(all) == 0 && m.whenEmpty != nil {
+		m.whenEmpty()
+	}
+	return all[:min(max, len(all))], nil
 }
 
 func (m *memory) Dequeue(_ context.Context, done []notify.Done) error {
@@ -309,8 +314,8 @@ func TestOutboxExpiry(t *testing.T) {
 	})
 }
 
-// fault 42, in small: hundreds of sites that never answer do not hold up the
-// others, not even while all of them are being tried.
+// fault 42, in small: a hundred sites that never answer do not hold up the
+// others while they are tried for the first time.
 func TestFault42NoHeadOfLineBlocking(t *testing.T) {
 	answer := func(ctx context.Context, m notify.Message) notify.Answer {
 		if strings.HasPrefix(m.Site, "dead") {
@@ -323,25 +328,57 @@ func TestFault42NoHeadOfLineBlocking(t *testing.T) {
 			m.put(message(fmt.Sprint("dead", n), n))
 		}
 		synctest.Wait() // all of them hang now
-		for n := range 1000 {
+		for n := range 500 {
 			m.put(message(fmt.Sprint("good", n), n))
 		}
 		synctest.Wait() // and no time has passed
 		depth(t, m, 100)
-		for n := range 400 {
-			m.put(message(fmt.Sprint("dead", n), 1000+n))
+	})
+}
+
+// fault 42: sites that are known to fail, however many they are and however
+// long they hang, do not hold up the others.
+func TestFault42FailingSites(t *testing.T) {
+	began := time.Now()
+	answer := func(ctx context.Context, m notify.Message) notify.Answer {
+		switch {
+		case !strings.HasPrefix(m.Site, "dead"):
+			return notify.Answer{Accepted: true}
+		case time.Since(began) > 0:
+			<-time.After(time.Hour)
 		}
-		pass(time.Minute) // all dead ones are known as such now
-		for n := range 1000 {
-			m.put(message(fmt.Sprint("good", n), 2000+n))
+		return notify.Answer{Err: errors.New("connection refused")}
+	}
+	run(t, answer, func(m *memory, r *recorder, _ func()) {
+		began = time.Now()
+		for n := range 300 {
+			m.put(message(fmt.Sprint("dead", n), n))
 		}
-		synctest.Wait()
-		depth(t, m, 500)
+		pass(time.Minute) // all have failed once, and are tried again
 		r.mu.Lock()
-		defer r.mu.Unlock()
-		if r.most > 160 {
-			t.Errorf("%d attempts at a time", r.most)
+		hanging := r.under
+		r.mu.Unlock()
+		if hanging != 32 {
+			t.Errorf("%d attempts hang", hanging)
 		}
+		for n := range 500 {
+			m.put(message(fmt.Sprint("good", n), n))
+		}
+		synctest.Wait() // and no time has passed
+		depth(t, m, 300)
+	})
+}
+
+// What is put after a visit's last look, and before it ends, is not forgotten.
+func TestOutboxLastLook(t *testing.T) {
+	run(t, accept, func(m *memory, r *recorder, _ func()) {
+		m.whenEmpty = sync.OnceFunc(func() {
+			m.put(message("a", 2))
+			<-time.After(time.Millisecond) // the outbox looks, and finds the site busy
+		})
+		m.put(message("a", 1))
+		pass(time.Second)
+		depth(t, m, 0)
 	})
 }
 

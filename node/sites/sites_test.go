@@ -120,7 +120,7 @@ func newWorld(t *testing.T, policy sites.Policy) *world {
 	if w.store, err = store.Open(t.Context(), filepath.Join(t.TempDir(), "comity.db")); err != nil {
 		t.Fatal(err)
 	}
-	client := guard.New(guard.Config{AllowPrivate: true})
+	client := guard.New(guard.Config{AllowPrivate: true, Timeout: 30 * time.Second})
 	used := map[string]bool{}
 	var mu sync.Mutex
 	w.Directory = sites.New(sites.Config{
@@ -300,8 +300,10 @@ func TestSlowSitesDoNotDisturb(t *testing.T) {
 	for range 64 {
 		<-arrived
 	}
-	w.pass(time.Hour) // the good one has to be fetched again
-	if _, err := w.Site(t.Context(), good.URL); err != nil {
+	w.pass(time.Hour)                                              // the good one has to be fetched again
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // the slow ones take 8 s
+	defer cancel()
+	if _, err := w.Site(ctx, good.URL); err != nil {
 		t.Errorf("the good site suffers: %v", err)
 	}
 	close(hold)
