@@ -4,10 +4,10 @@ package site_test
 
 import (
 	"encoding/json"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -182,10 +182,26 @@ func TestClientProof(t *testing.T) {
 	thief := &broker{fed: f, issuer: b.issuer, record: registry.GenerateSigningKey()}
 	f.mu.Lock()
 	other := f.brokers[1].checkpoint()
+	elsewhere := &broker{fed: f, issuer: f.brokers[1].issuer, record: f.brokers[1].record} // a log with somebody else's record
+	for range b.log.raws {
+		elsewhere.log.append(t, forge(b))
+	}
+	elsewhereProof, err := registry.ProveInclusion(int64(len(b.log.raws)), 1, &elsewhere.log)
+	must(t, err)
+	b.log.append(t, forgeName(b, client))
 	f.mu.Unlock()
 	for name, change := range map[string]func(map[string]any){
 		"another client": func(d map[string]any) {
 			d["first"], d["registration"] = document(second)["first"], document(second)["registration"]
+		},
+		"another's first record": func(d map[string]any) { d["first"] = document(second)["first"] },
+		"another's, with its proof": func(d map[string]any) {
+			other := document(second)
+			d["registration"], d["index"], d["proof"] = other["registration"], other["index"], other["proof"]
+		},
+		"in another broker's log": func(d map[string]any) {
+			d["registration"], d["index"], d["proof"] = elsewhere.log.raws[1], 1, base64Of(elsewhereProof)
+			d["log"], d["checkpoint"] = elsewhere.record.ID(), elsewhere.checkpoint()
 		},
 		"another registration":      func(d map[string]any) { d["registration"] = document(second)["registration"] },
 		"a thief's registration":    func(d map[string]any) { d["registration"] = forge(thief) },
@@ -219,6 +235,74 @@ func TestClientProof(t *testing.T) {
 	if got := newBrowser(s, "alice").get(s.request(client, nil)); got.StatusCode != http.StatusOK {
 		t.Errorf("the honest answer: %d", got.StatusCode)
 	}
+}
+
+// forgeName is an honest second registration of a client.
+func forgeName(b *broker, client string) string {
+	r, err := registry.SignRegistration(b.record, registry.Registration{
+		Claims: registry.Claims{Issuer: b.issuer, IssuedAt: b.fed.clock.Unix()}, ClientMetadata: metadata(),
+		Sequence: 1, Previous: client, Client: client,
+	})
+	must(b.fed.t, err)
+	return r.Raw
+}
+
+func base64Of(hashes []registry.Hash) []string {
+	out := []string{}
+	for _, h := range hashes {
+		out = append(out, jws.Base64.EncodeToString(h[:]))
+	}
+	return out
+}
+
+// TestFault48OlderCheckpoint: nothing is proved by a log that was longer once.
+func TestFault48OlderCheckpoint(t *testing.T) { // fault 48
+	f := newFederation(t, 1)
+	b := f.brokers[0]
+	client := b.register(metadata())
+	s := newSite(t, f, nil)
+	old := b.copyOf("/federation/clients/" + client)
+	b.register(metadata())
+	s.poll(time.Second)
+	b.lie(replay("/federation/clients/", old))
+	wantPage(t, newBrowser(s, "alice").get(s.request(client, nil)), http.StatusServiceUnavailable)
+	b.lie(nil)
+	if got := newBrowser(s, "alice").get(s.request(client, nil)); got.StatusCode != http.StatusOK {
+		t.Errorf("the newest checkpoint: %d", got.StatusCode)
+	}
+}
+
+// TestNeverBack: a list that was certified earlier than the present one is not
+// taken, although enough members said it, at different times.
+func TestNeverBack(t *testing.T) {
+	f := newFederation(t, 3)
+	client := f.brokers[0].register(metadata())
+	s := newSite(t, f, nil) // every view names the list without the client
+	token, _ := s.login("alice", client)
+	without := func(hidden ...*broker) {
+		f.lie(func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path != "/federation/status" {
+				return false
+			}
+			views := []string{}
+			for _, b := range f.brokers {
+				if !slices.Contains(hidden, b) {
+					views = append(views, b.newestView().Raw)
+				}
+			}
+			writeJSON(w, map[string]any{"views": views, "checkpoints": map[string]string{}})
+			return true
+		})
+	}
+	without(f.brokers[2])
+	f.brokers[0].stop(client, registry.Suspend, nil)
+	s.poll(10 * time.Second)
+	s.wantStatus(token, http.StatusUnauthorized)
+	f.brokers[0].stop(client, registry.Reinstate, nil)
+	without(f.brokers[1:]...) // one new view and one from before the suspension agree
+	f.clock.Advance(10 * time.Second)
+	s.Poll(t.Context())
+	s.wantStatus(token, http.StatusUnauthorized)
 }
 
 // TestFault48OlderRegistration: what was replaced is not taken any more.
@@ -325,7 +409,7 @@ func TestForkedLog(t *testing.T) {
 func TestCharter(t *testing.T) {
 	f, foreign := newFederation(t, 3), newFederation(t, 1)
 	f.brokers[0].lie(func(w http.ResponseWriter, r *http.Request) bool {
-		io.Copy(w, foreign.brokers[0].copyOf(r.URL.Path+"?"+r.URL.RawQuery).Body)
+		foreign.brokers[0].ServeHTTP(w, r)
 		return true
 	})
 	s := newSite(t, f, func(c *site.Config) { c.Brokers = c.Brokers[:1] })
@@ -338,9 +422,8 @@ func TestCharter(t *testing.T) {
 	client := f.brokers[1].register(metadata())
 	old := f.brokers[0].copyOf("/federation/charter")
 	f.amend(func(c *registry.Charter) {
-		end := int64(len(f.brokers[1].log.raws))
 		c.Members[1].State = registry.MemberExpelled
-		c.Members[1].Keys = []registry.MemberKey{{Key: c.Members[1].Keys[0].Key, Until: &end}}
+		endKey(&c.Members[1], f.brokers[1])
 	})
 	s.poll(time.Second)
 	wantPage(t, newBrowser(s, "alice").get(s.request(client, nil)), http.StatusForbidden)

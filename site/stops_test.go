@@ -116,6 +116,15 @@ func TestCutoffAsleep(t *testing.T) {
 	s.wantStatus(token, http.StatusUnauthorized)
 	later, _ := s.login("alice", client)
 	s.wantStatus(later, http.StatusOK)
+
+	// A cutoff may lie a little ahead; tokens that come before it are refused.
+	f.brokers[0].stop(client, registry.Suspend, func(r *registry.Revocation) { r.Cutoff = f.clock.Unix() + 20 })
+	f.brokers[0].stop(client, registry.Reinstate, nil)
+	s.poll(time.Second)
+	code := s.consent("alice", client, nil)
+	if got := post(t, s.url("/comity/events"), f.brokers[0].issued("early", code, nil)); got != "400 access_denied" {
+		t.Errorf("a token before the cutoff: %s", got)
+	}
 }
 
 // TestHeardStopIsLifted: a stop that no later list confirms ends by itself,
@@ -134,6 +143,18 @@ func TestHeardStopIsLifted(t *testing.T) {
 	s.poll(30 * time.Second)
 	s.wantStatus(token, http.StatusUnauthorized)
 	s.poll(30 * time.Second)
+	s.wantStatus(token, http.StatusOK)
+	f.mu.Lock()
+	cutting := f.brokers[0].sign(client, registry.Suspend, func(r *registry.Revocation) { r.Cutoff = r.IssuedAt })
+	f.mu.Unlock()
+	if got := s.tell(f.brokers[0], client, true, cutting); got != "202" {
+		t.Fatal(got)
+	}
+	for range 3 {
+		s.poll(30 * time.Second)
+	}
+	s.wantStatus(token, http.StatusUnauthorized) // what a cutoff killed stays dead
+	token, _ = s.login("alice", client)
 	s.wantStatus(token, http.StatusOK)
 }
 
@@ -178,6 +199,44 @@ func TestClientEvents(t *testing.T) {
 	}
 	s.poll(time.Second)
 	s.wantStatus(token, http.StatusUnauthorized)
+}
+
+// TestSuspendedBrokerSpeaks: what a suspended broker takes away is taken away,
+// what it gives is not taken; an expelled one is not heard at all.
+func TestSuspendedBrokerSpeaks(t *testing.T) {
+	f := newFederation(t, 3)
+	s := newSite(t, f, nil)
+	a, b := f.brokers[0], f.brokers[1]
+	client := a.register(metadata())
+	say := func(change func(*protocol.Event)) string {
+		return post(t, s.url("/comity/events"), b.event(s.config.Resource, change))
+	}
+	takeAway := func(e *protocol.Event) {
+		e.TokenRevoked = &protocol.TokenRevoked{TokenHash: protocol.TokenHash("x"), ExpiresAt: f.clock.Unix() + 60, Reason: "policy"}
+	}
+	s.login("alice", client)
+	say(takeAway) // the site knows the key of b
+	a.stop(client, registry.Suspend, nil)
+	reinstatement := a.stop(client, registry.Reinstate, nil)
+	f.amend(func(c *registry.Charter) { c.Members[1].State = registry.MemberSuspended })
+	s.poll(time.Second)
+	if got := say(takeAway); got != "202" {
+		t.Errorf("suspended, takes away: %s", got)
+	}
+	if got := s.tell(b, client, false, reinstatement); got != "400 access_denied" {
+		t.Errorf("suspended, gives: %s", got)
+	}
+	f.amend(func(c *registry.Charter) { c.Members[1].State = registry.MemberExpelled; endKey(&c.Members[1], b) })
+	s.poll(time.Second)
+	if got := say(takeAway); got == "202" {
+		t.Errorf("expelled: %s", got)
+	}
+}
+
+// endKey ends the current key of a member at the end of its log.
+func endKey(m *registry.Member, b *broker) {
+	end := int64(len(b.log.raws))
+	m.Keys = []registry.MemberKey{{Key: m.Keys[0].Key, Until: &end}}
 }
 
 // TestBrokerStopped: with a broker its clients and its tokens stop.
