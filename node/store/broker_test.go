@@ -61,18 +61,19 @@ func (b *broker) copyOf() *broker {
 }
 
 func (b *broker) open() error {
-	var err error
-	if b.store, err = store.Open(b.t.Context(), b.path()); err != nil {
+	s, err := store.Open(b.t.Context(), b.path())
+	if err != nil {
 		return err
 	}
-	b.Replica, err = federation.Open(b.t.Context(), federation.Config{
-		Store: b.store, Key: b.key, Issuer: benchIssuer, Log: slog.New(slog.DiscardHandler),
+	b.t.Cleanup(func() { s.Close() })
+	r, err := federation.Open(b.t.Context(), federation.Config{
+		Store: s, Key: b.key, Issuer: benchIssuer, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
-		b.store.Close()
+		s.Close()
 		return err
 	}
-	b.t.Cleanup(b.close)
+	b.store, b.Replica = s, r
 	return nil
 }
 

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/comity-network/comity/federation"
+	"github.com/comity-network/comity/federation/storetest"
 	"github.com/comity-network/comity/internal/durable"
 	"github.com/comity-network/comity/node/store"
 	"github.com/comity-network/comity/registry"
@@ -200,34 +202,91 @@ func TestFault67HeadAgainstHashes(t *testing.T) {
 	tests := []struct {
 		name, statement string
 		args            []any
-		want            error
+		later           bool // not looked at when it is opened; a check finds it
 	}{
-		{"head of a copy", `UPDATE heads SET checkpoint = $1`, []any{other}, nil},
-		{"entry of a copy", `UPDATE records SET raw = raw || 'x' WHERE position = 2`, nil, nil},
-		{"hash", `UPDATE records SET hashes = substr(hashes, 44) || substr(hashes, 1, 43) WHERE position = 3`, nil, registry.ErrFork},
-		{"entry missing", `DELETE FROM records WHERE position = 5`, nil, nil},
-		{"entry too many", `INSERT INTO records SELECT log, 6, cid, kind, client, stops, hashes, raw FROM records WHERE position = 5`, nil, nil},
-		{"charter missing", `DELETE FROM charters`, nil, nil},
-		{"head missing", `DELETE FROM heads`, nil, nil},
+		{name: "head of a copy", statement: `UPDATE heads SET checkpoint = $1`, args: []any{other}},
+		{name: "last entry", statement: `UPDATE records SET raw = (SELECT raw FROM records WHERE position = 2) WHERE position = 5`},
+		{name: "early entry", statement: `UPDATE records SET raw = (SELECT raw FROM records WHERE position = 5) WHERE position = 2`, later: true},
+		{name: "hash", statement: `UPDATE records SET hashes = substr(hashes, 44) || substr(hashes, 1, 43) WHERE position = 3`},
+		{name: "last entry missing", statement: `DELETE FROM records WHERE position = 5`},
+		{name: "early entry missing", statement: `DELETE FROM records WHERE position = 0`, later: true},
+		{name: "entry too many", statement: `INSERT INTO records SELECT log, 6, cid, kind, client, stops, hashes, raw FROM records WHERE position = 5`},
+		{name: "charter missing", statement: `DELETE FROM charters`},
+		{name: "head missing", statement: `DELETE FROM heads`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			b := original.copyOf()
 			b.t = t
 			execute(t, b.path(), test.statement, test.args...)
-			for _, headFile := range []bool{true, false} { // each defence alone
+			for _, headFile := range []bool{true, false} { // the replica's own defence, too
 				if !headFile {
 					check(t, os.Remove(b.path()+".head"))
 				}
 				err := b.open()
-				if err == nil && len(b.problems()) > 0 {
-					continue // not near the end of the log: a check finds it
-				}
-				if err == nil || !strings.Contains(strings.ToLower(err.Error()), "restore") {
+				switch {
+				case err == nil && !test.later:
+					t.Error("it was opened")
+				case err == nil && len(b.problems()) == 0:
+					t.Error("the check of the database found nothing")
+				case err != nil && !strings.Contains(strings.ToLower(err.Error()), "restore"):
 					t.Errorf("error %v; want one that says what to restore", err)
 				}
 			}
 		})
+	}
+}
+
+// TestFault66SwappedRecord: a stored record in the place of another, though
+// signed and about the same client, is not used.
+func TestFault66SwappedRecord(t *testing.T) {
+	b := newBroker(t, 1)
+	id := b.register()
+	for range 3 {
+		b.append(federation.Draft{Registration: &registry.Registration{Client: id, ClientMetadata: storetest.Metadata("App")}})
+	}
+	b.close()
+	execute(t, b.path(), `UPDATE records SET raw = (SELECT raw FROM records WHERE position = 3) WHERE position = 4`)
+	b.mustOpen()
+	if state, err := b.Client(t.Context(), id); err == nil || !strings.Contains(err.Error(), "restore") {
+		t.Errorf("client at seq %d, %v", state.Sequence, err)
+	}
+	if _, err := b.Tile(t.Context(), "", registry.Tile{Level: registry.EntriesLevel, Width: 5}); err == nil || !strings.Contains(err.Error(), "restore") {
+		t.Errorf("the entries were given out: %v", err)
+	}
+}
+
+// TestFault66DamagedPage: a page that no lookup of the start would touch.
+func TestFault66DamagedPage(t *testing.T) {
+	b := newBroker(t, 3)
+	b.close()
+	db, err := sql.Open("sqlite", "file:"+b.path())
+	check(t, err)
+	var page int64
+	check(t, db.QueryRowContext(t.Context(), `SELECT rootpage FROM sqlite_master WHERE name = 'records_broker'`).Scan(&page))
+	check(t, db.Close())
+	data, err := os.ReadFile(b.path())
+	check(t, err)
+	data[(page-1)*4096+4] ^= 0x01 // the number of entries on it
+	check(t, os.WriteFile(b.path(), data, 0o600))
+	if err := b.open(); !errors.Is(err, store.ErrDamaged) || !strings.Contains(err.Error(), b.path()) || !strings.Contains(err.Error(), "restore") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestDurability: what a commit means is a setting, whose absence shows only
+// when the power fails.
+func TestDurability(t *testing.T) {
+	b := newBroker(t, 0)
+	for setting, want := range map[string]string{"synchronous": "2", "journal_mode": "wal", "foreign_keys": "1"} {
+		var got string
+		check(t, b.store.Writer().QueryRowContext(t.Context(), `PRAGMA `+setting).Scan(&got))
+		if got != want {
+			t.Errorf("%s is %s, want %s", setting, got, want)
+		}
+	}
+	for _, name := range []string{"", ".head"} {
+		check(t, durable.CheckSecret(b.path()+name))
 	}
 }
 
