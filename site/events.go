@@ -30,7 +30,7 @@ func (s *Site) serveEvents(w http.ResponseWriter, r *http.Request) {
 	err := s.receive(w, r)
 	var refused *protocol.PushError
 	switch {
-	case err == nil || errors.Is(err, store.ErrUsed): // the same event again is as good as the first time
+	case err == nil:
 		w.WriteHeader(http.StatusAccepted)
 	case errors.As(err, &refused):
 		s.config.Log.Info("event refused", "err", refused.Err, "description", refused.Description)
@@ -55,7 +55,7 @@ func (s *Site) receive(w http.ResponseWriter, r *http.Request) error {
 
 // Receive takes one signed event, as the events endpoint does; it is for
 // programs that fetch events by polling (RFC 8936). nil means that the event
-// and its effect are stored. A *protocol.PushError means that the site refuses
+// and its effect are stored, now or before. A *protocol.PushError means that the site refuses
 // it for good; any other error, that it may be tried again.
 func (s *Site) Receive(ctx context.Context, token string) error {
 	event, err := s.authenticate(ctx, token)
@@ -75,7 +75,10 @@ func (s *Site) Receive(ctx context.Context, token string) error {
 	case event.ClientEnabled != nil:
 		err = s.clientEnabled(ctx, id, event.ClientEnabled)
 	}
-	if errors.Is(err, store.ErrReused) {
+	switch {
+	case errors.Is(err, store.ErrUsed): // the same event again is as good as the first time
+		return nil
+	case errors.Is(err, store.ErrReused):
 		return refuse400(protocol.ErrInvalidRequest, "this jti was used for another event")
 	}
 	return err
