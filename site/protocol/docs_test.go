@@ -18,7 +18,7 @@ func block(t *testing.T, page, kind string, n int) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := regexp.MustCompile("(?s)```" + kind + "\n(.*?)\n```").FindAllSubmatch(text, -1)
+	found := regexp.MustCompile("(?s)```"+kind+"\n(.*?)\n```").FindAllSubmatch(text, -1)
 	if len(found) <= n {
 		t.Fatalf("%s has %d blocks of %s", page, len(found), kind)
 	}
