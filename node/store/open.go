@@ -98,8 +98,9 @@ func checkHeader(path string) error {
 	return nil
 }
 
-// pagesAtOpen is up to which size Open checks every page; a node should be
-// ready in 300 ms. CheckStructure checks larger ones.
+// pagesAtOpen is up to which size Open checks every page. It takes about 1.3 ms
+// a megabyte, and a node should be ready in 300 ms. CheckStructure checks
+// larger ones.
 const pagesAtOpen = 64 << 20
 
 // checkPages makes sure that the database can be written, and looks for damaged

@@ -9,7 +9,9 @@
 // in WAL mode with synchronous=FULL); every one-time thing is claimed in one
 // statement; nothing secret is stored in clear, since callers pass hashes. It
 // trusts its file: a damaged database is reported with the file's name and is
-// never repaired in silence.
+// never repaired in silence. Beside the database is the head file (".head"),
+// the newest checkpoint of the own log: a database that is older than it, or
+// another copy, is refused. A backup holds both, the head file copied first.
 package store
 
 import (
