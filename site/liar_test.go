@@ -159,7 +159,7 @@ func TestLyingBroker(t *testing.T) {
 
 // TestClientProof: each part of what a broker says about a client is needed.
 func TestClientProof(t *testing.T) {
-	f := newFederation(t, 2)
+	f := newFederation(t, 3)
 	b := f.brokers[0]
 	client := b.register(metadata())
 	second := b.register(metadata())
@@ -182,7 +182,7 @@ func TestClientProof(t *testing.T) {
 	thief := &broker{fed: f, issuer: b.issuer, record: registry.GenerateSigningKey()}
 	f.mu.Lock()
 	other := f.brokers[1].checkpoint()
-	elsewhere := &broker{fed: f, issuer: f.brokers[1].issuer, record: f.brokers[1].record} // a log with somebody else's record
+	elsewhere := &broker{fed: f, issuer: f.brokers[2].issuer, record: f.brokers[2].record} // a log with somebody else's record
 	for range b.log.raws {
 		elsewhere.log.append(t, forge(b))
 	}
