@@ -183,7 +183,7 @@ type Revoker interface {
 	StopClient(ctx context.Context, stop Stop, message func(site string) notify.Message) (sites int, err error)
 	// EnableClient kills what stop says, and queues message(site) for each
 	// site that knows the client: it was given tokens that would not be
-	// expired by now, or has families.
+	// expired by now, or has families. With a nil message nobody is told.
 	EnableClient(ctx context.Context, stop Stop, message func(site string) notify.Message) (sites int, err error)
 	// StopBroker kills everything of the clients of one home broker; an empty
 	// home means everything. Sites are not told: they see the broker in the

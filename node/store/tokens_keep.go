@@ -42,16 +42,15 @@ func (s *Store) Holders(ctx context.Context, now int64) ([]string, error) {
 }
 
 // purges run in this order, each with now. A pending token stays until it is
-// void, however old: its site must be told. A family stays while it could be
-// refreshed or has tokens, and a used refresh token until it would have
-// expired, since only what is remembered can be recognised when it is reused.
+// void, however old: its site must be told. A used refresh token stays until it
+// would have expired or its family ends, since only what is remembered can be
+// recognised when it is reused.
 var purges = []string{
 	`DELETE FROM seen WHERE expires_at < $1`,
 	`DELETE FROM codes WHERE expires_at < $1`,
 	`DELETE FROM tokens WHERE expires_at < $1 AND state <> 'pending'`,
 	`DELETE FROM refresh_tokens WHERE expires_at < $1`,
-	`DELETE FROM families WHERE (expires_at < $1 OR revoked_at > 0)
-		AND NOT EXISTS (SELECT 1 FROM tokens t WHERE t.family = families.id)`,
+	`DELETE FROM families WHERE expires_at < $1 OR revoked_at > 0`,
 	`DELETE FROM refresh_tokens WHERE issued_at < $1 AND NOT EXISTS (SELECT 1 FROM families f WHERE f.id = refresh_tokens.family)`,
 }
 

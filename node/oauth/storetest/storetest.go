@@ -292,6 +292,9 @@ func testUndoRefresh(t *testing.T, s Opened) {
 		must(t, s.Mint(ctx, next))
 		cannot(t, s, rotate(m), oauth.ClaimPending)
 		must(t, s.Void(ctx, next.Token.Hash, oauth.Undo, now, message(siteA)))
+		if _, _, err := s.Refresh(ctx, next.Refresh.Hash); !errors.Is(err, registry.ErrNotFound) {
+			t.Errorf("the refresh token of a void token: %v", err)
+		}
 	}
 	released(t, s, rotate(m))
 	if state(t, s, m.Token.Hash) != oauth.TokenReleased {
@@ -432,6 +435,7 @@ func testStopClient(t *testing.T, s Opened) {
 		}
 	}
 	cannot(t, s, rotate(old), oauth.ClaimSpent)
+	released(t, s, rotate(young))
 	n, err = s.StopClient(ctx, oauth.Stop{ClientID: client, Cutoff: now + 1<<40, At: now, Reason: "revoked"}, message)
 	must(t, err)
 	if got := bySite(s); n != 1 || got[siteA] != 1 || got[siteB] != 2 {
@@ -450,7 +454,11 @@ func testStopClient(t *testing.T, s Opened) {
 
 func testEnableClient(t *testing.T, s Opened) {
 	old, young, _, _ := crowd(t, s)
-	n, err := s.EnableClient(ctx, oauth.Stop{ClientID: client, Cutoff: now - 1, At: now, Reason: "stop"}, message)
+	for range 2 {
+		_, err := s.EnableClient(ctx, oauth.Stop{ClientID: client, Cutoff: now - 1, At: now, Reason: "stop"}, nil)
+		must(t, err)
+	}
+	n, err := s.EnableClient(ctx, oauth.Stop{ClientID: client, At: now}, message)
 	must(t, err)
 	// siteA knows the client too, though all that it has is dead now.
 	if got := bySite(s); n != 2 || got[siteA] != 1 || got[siteB] != 1 {
