@@ -55,7 +55,7 @@ func (r *Replica) relist(list *registry.StopList) {
 	if r.list != nil && hash == r.listHash {
 		return
 	}
-	r.list, r.listHash = list, hash
+	r.list, r.listHash, r.restless = list, hash, true
 	r.former = append(r.former, formerList{hash, list})
 	if len(r.former) > formerLists {
 		r.former = r.former[1:]

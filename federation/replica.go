@@ -90,6 +90,7 @@ type known struct {
 	list     *registry.StopList
 	listHash string
 	former   []formerList // the last lists, the current one at the end
+	restless bool         // the list has changed since the own newest view
 	deadline int64        // second at which state or list change by time alone
 
 	cache      *lru

@@ -73,7 +73,8 @@ func (r *Replica) tick(ctx context.Context) (time.Duration, error) {
 }
 
 // nextView is what a view would say now, and whether it must be signed: after a
-// change, and every 30 s. mu is held.
+// change of the stop list, even one that was taken back since, and every 30 s.
+// Readers wait for a view that is later than the change. mu is held.
 func (r *Replica) nextView(now time.Time) (registry.View, bool) {
 	h := r.heads[r.log]
 	v := registry.View{
@@ -84,7 +85,7 @@ func (r *Replica) nextView(now time.Time) (registry.View, bool) {
 	}
 	last := r.views[r.issuer]
 	due := last == nil || r.viewed.IsZero() || now.Sub(r.viewed) >= viewEvery ||
-		last.View.StopHash != v.StopHash || last.View.Charter != v.Charter
+		r.restless || last.View.Charter != v.Charter
 	return v, due
 }
 
@@ -112,6 +113,7 @@ func (r *Replica) signView(ctx context.Context, v registry.View, now time.Time) 
 	defer r.mu.Unlock()
 	r.views[r.issuer] = record
 	r.viewed = now
+	r.restless = r.listHash != v.StopHash
 	r.certify(now)
 	return nil
 }

@@ -135,6 +135,27 @@ func TestViewAfterChange(t *testing.T) {
 	})
 }
 
+// A stop that is taken back within the second needs a view as well: a site
+// that heard of the stop waits for one that is later than that.
+func TestViewAfterChangeThatWasTakenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := run(t)
+		id := w.register("App")
+		w.sleep(10 * time.Second)
+		w.append(revocation(id, registry.Suspend))
+		w.sleep(3 * time.Second)
+		w.append(revocation(id, registry.Reinstate))
+		w.sleep(10 * time.Millisecond) // its view is signed, so the next has to wait
+		w.append(revocation(id, registry.Suspend))
+		w.append(revocation(id, registry.Reinstate))
+		changed := bubbleNow().Unix()
+		w.sleep(2 * time.Second)
+		if w.last().IssuedAt <= changed {
+			t.Error("no view is later than the change")
+		}
+	})
+}
+
 // A suspension that ends by itself is lifted, told and in a view by time alone.
 func TestSuspensionEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
