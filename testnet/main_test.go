@@ -22,6 +22,9 @@ func TestMain(m *testing.M) {
 	if config := os.Getenv(siteEnv); config != "" {
 		os.Exit(siteMain(config))
 	}
+	if binary = os.Getenv(namespaceEnv); binary != "" {
+		os.Exit(m.Run())
+	}
 	os.Exit(withBinary(m.Run))
 }
 

@@ -194,7 +194,6 @@ func TestFault71Directory(t *testing.T) {
 		want          string
 	}{
 		{"others can write in it", func() error { return os.Chmod(w.broker.Dir, 0o777) }, func() error { return os.Chmod(w.broker.Dir, 0o700) }, "chmod 700"},
-		{"another user's", func() error { return os.Chown(w.broker.Dir, 65534, -1) }, func() error { return os.Chown(w.broker.Dir, os.Geteuid(), -1) }, "chown"},
 	} {
 		if err := tt.spoil(); err != nil {
 			t.Fatal(err)
@@ -204,9 +203,17 @@ func TestFault71Directory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	foreign := process.Config{Dir: "/"} // another user's, unless we are root
+	if os.Geteuid() == 0 {
+		foreign.Dir = t.TempDir()
+		if err := os.Chown(foreign.Dir, 65534, -1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantText(t, w.startError(foreign), foreign.Dir, "chown")
 	// A read-only file system, seen by this child alone.
 	readOnly := w.broker.Config
-	readOnly.Wrap = []string{"unshare", "--mount", "sh", "-c", `mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"`, w.broker.Dir}
+	readOnly.Wrap = append(namespace(), "sh", "-c", `mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"`, w.broker.Dir)
 	wantText(t, w.startError(readOnly), w.broker.Dir, "read-only")
 	w.restart()
 }
@@ -339,4 +346,22 @@ func (w *world) execute(query string, args ...any) {
 	if _, err := db.ExecContext(context.WithoutCancel(w.ctx), query, args...); err != nil {
 		w.Fatal(err)
 	}
+}
+
+// TestFault67SetBack: a database that was set back, by a copy of yesterday,
+// would let the broker sign a second history. It is refused.
+func TestFault67SetBack(t *testing.T) {
+	w := newWorld(t)
+	w.stopInOrder()
+	old, err := os.ReadFile(w.broker.Database())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.restart()
+	w.register("App", "none")
+	w.stopInOrder()
+	if err := os.WriteFile(w.broker.Database(), old, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wantText(t, w.startError(w.broker.Config), w.broker.Database(), "backup")
 }

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -45,7 +46,10 @@ func newWorldWith(t testing.TB, cfg process.Config) *world {
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	t.Cleanup(cancel)
 	w := &world{TB: t, ctx: ctx, dir: t.TempDir(), secrets: &app.Secrets{}, logs: &logBuffer{}}
-	cfg.Binary, cfg.Dir = binary, filepath.Join(w.dir, "broker")
+	cfg.Binary = binary
+	if cfg.Dir == "" {
+		cfg.Dir = filepath.Join(w.dir, "broker")
+	}
 	cfg.Args = append([]string{"--allow-private-addresses"}, cfg.Args...)
 	var err error
 	if w.broker, err = process.Start(ctx, cfg); err != nil {
@@ -232,24 +236,43 @@ func (w *world) wantError(err error, status int, code string) *app.Error {
 // searchSecrets looks for everything secret in all that was written: fault 84.
 func (w *world) searchSecrets() {
 	w.Helper()
-	texts := map[string][]byte{"the broker's output": []byte(w.broker.Output()), "the sites' logs": []byte(w.logs.String())}
-	err := filepath.WalkDir(w.dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() || strings.HasSuffix(path, ".jwk") {
-			return err
-		}
-		texts[path], err = os.ReadFile(path)
-		return err
-	})
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		w.Error(err)
-	}
+	texts := w.written()
 	for value, kind := range w.secrets.All() {
-		for place, text := range texts {
-			if bytes.Contains(text, []byte(value)) {
-				w.Errorf("fault 84: %s holds a %s", place, kind)
-			}
+		for _, place := range places(texts, value) {
+			w.Errorf("fault 84: %s holds a %s", place, kind)
 		}
 	}
+}
+
+// written is all that broker and sites have written, by place.
+func (w *world) written() map[string][]byte {
+	w.Helper()
+	texts := map[string][]byte{"the broker's output": []byte(w.broker.Output()), "the sites' logs": []byte(w.logs.String())}
+	for _, root := range []string{w.dir, w.broker.Dir} {
+		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || !d.Type().IsRegular() || strings.HasSuffix(path, ".jwk") {
+				return err
+			}
+			texts[path], err = os.ReadFile(path)
+			return err
+		})
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			w.Error(err)
+		}
+	}
+	return texts
+}
+
+// places lists the texts that hold value.
+func places(texts map[string][]byte, value string) []string {
+	var found []string
+	for place, text := range texts {
+		if bytes.Contains(text, []byte(value)) {
+			found = append(found, place)
+		}
+	}
+	slices.Sort(found)
+	return found
 }
 
 // logBuffer is an io.Writer for several goroutines.
