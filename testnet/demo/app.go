@@ -85,7 +85,7 @@ func (s *appServer) show(w http.ResponseWriter, status int, ask bool, text strin
 }
 
 func (s *appServer) home(w http.ResponseWriter, _ *http.Request) {
-	s.show(w, http.StatusOK, true, "It reads the notes that you keep at your own site. Where is that?")
+	s.show(w, http.StatusOK, true, "Where do you keep your notes?")
 }
 
 // connect finds out everything about the site and sends the browser there.

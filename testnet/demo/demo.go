@@ -20,6 +20,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -83,7 +84,7 @@ func (s *stage) setUp() {
 		if err != nil {
 			return "", err
 		}
-		return fmt.Sprintf("%s, process %d, a federation of one", s.broker.Issuer, s.broker.PID()), nil
+		return fmt.Sprintf("%s, process %d, a federation of its own", s.broker.Issuer, s.broker.PID()), nil
 	})
 	s.step("two sites start", func() (string, error) {
 		for i, name := range []string{"Notebook", "Diary"} {
@@ -151,14 +152,14 @@ func (s *stage) secondLogin() {
 			return "", err
 		}
 		s.logins[1] = s.app.newest()
-		return quote(page), want(page, http.StatusOK)
+		return "app: " + said(page), want(page, http.StatusOK)
 	})
 	s.step("the app calls the second site", func() (string, error) {
 		page, err := s.user.Open(s.ctx, s.app.url+"/notes")
 		if err != nil {
 			return "", err
 		}
-		return quote(page), want(page, http.StatusOK)
+		return "site: " + said(page), want(page, http.StatusOK)
 	})
 }
 
@@ -169,7 +170,7 @@ func (s *stage) takeDown() {
 		ctx, cancel := context.WithTimeout(s.ctx, 10*time.Second)
 		defer cancel()
 		_, err := s.broker.Stop(ctx)
-		return "in order, and everything is removed", err
+		return "in order; its directory is removed, nothing is left", err
 	})
 }
 
@@ -201,13 +202,21 @@ func short(id string) string {
 	return id[:8] + "…" + id[len(id)-4:]
 }
 
-// quote is what a page says, for one line.
-func quote(p *app.Page) string {
-	text := []rune(app.Text(p.Body))
-	if len(text) > 100 {
-		text = append(text[:99], '…')
+var paragraph = regexp.MustCompile(`(?s)<p>(.*?)</p>`)
+
+// said is what a page of the app says, with client ids cut short.
+func said(p *app.Page) string {
+	text := p.Body
+	if m := paragraph.FindStringSubmatch(text); m != nil {
+		text = m[1]
 	}
-	return string(text)
+	words := strings.Fields(app.Text(text))
+	for i, word := range words {
+		if strings.HasPrefix(word, "bafkrei") {
+			words[i] = short(word)
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 func want(p *app.Page, status int) error {

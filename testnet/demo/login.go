@@ -14,26 +14,27 @@ import (
 
 // firstLogin is the login in the eleven steps of its oldest description.
 func (s *stage) firstLogin() {
-	s.chapter = "A login, in eleven steps"
+	s.chapter, s.number = "A login, in eleven steps", 1
+	defer func() { s.number = 0 }()
 	var page *app.Page
-	s.step(" 1  the user opens the app", func() (string, error) {
+	s.step("the user opens the app", func() (string, error) {
 		var err error
 		if page, err = s.user.Open(s.ctx, s.app.url+"/"); err != nil {
 			return "", err
 		}
 		return s.app.url, want(page, http.StatusOK)
 	})
-	s.step(" 2  the app asks for the user's site", func() (string, error) {
-		return "user: " + s.sites[0].Resource, nil
+	s.step("the app asks for the user's site", func() (string, error) {
+		return "app: " + said(page) + "  user: at " + s.sites[0].Resource, nil
 	})
-	s.step(" 3  the app sends the user there", func() (string, error) {
+	s.step("the app sends the user there", func() (string, error) {
 		var err error
 		if page, err = s.toSite(s.sites[0]); err != nil {
 			return "", err
 		}
 		return "with its client_id, redirect URI and PKCE challenge", want(page, http.StatusOK)
 	})
-	s.step(" 4  the user logs in at the site", func() (string, error) {
+	s.step("the user logs in at the site", func() (string, error) {
 		var err error
 		page, err = s.user.Submit(s.ctx, page, "Log in", map[string]string{"name": "ada", "password": "lovelace"})
 		if err != nil {
@@ -41,7 +42,7 @@ func (s *stage) firstLogin() {
 		}
 		return "site: may “" + appName + "” read your notes?", want(page, http.StatusOK)
 	})
-	s.step(" 5  the site sends the browser back with a code", func() (string, error) {
+	s.step("the site sends the browser back with a code", func() (string, error) {
 		var err error
 		if page, err = s.consent(page); err != nil {
 			return "", err
@@ -49,12 +50,12 @@ func (s *stage) firstLogin() {
 		return "signed by the site, for this broker and this app, good for 60 s", nil
 	})
 	s.redeem(page)
-	s.step("11  the app calls the site with it", func() (string, error) {
+	s.step("the app calls the site with it", func() (string, error) {
 		page, err := s.user.Open(s.ctx, s.app.url+"/notes")
 		if err != nil {
 			return "", err
 		}
-		return "site: " + app.Text(page.Body), want(page, http.StatusOK)
+		return "site: " + said(page), want(page, http.StatusOK)
 	})
 }
 
@@ -104,17 +105,17 @@ func (s *stage) redeem(back *app.Page) {
 		push, err = s.sites[0].Pushes.Wait(s.ctx, site.Accepted(protocol.EventTokenIssued))
 	}
 	if err != nil {
-		s.step(" 6  the app takes the code to the broker", func() (string, error) { return "", err })
+		s.step("the app takes the code to the broker", func() (string, error) { return "", err })
 		return
 	}
 	s.logins[0] = s.app.newest()
 	tokens, times := s.logins[0].tokens, s.app.redeemed
 	issued := push.Event.TokenIssued
-	s.tell(" 6  the app takes the code to the broker", times.asked.Sub(began), "with the PKCE verifier and an assertion signed by its own key")
-	s.tell(" 7  the broker generates a token", push.Arrived.Sub(times.asked), "pending: nobody has it yet")
-	s.tell(" 8  the broker tells the site", push.Stored.Sub(push.Arrived),
+	s.tell("the app takes the code to the broker", times.asked.Sub(began), "with the PKCE verifier and an assertion signed by its own key")
+	s.tell("the broker generates a token", push.Arrived.Sub(times.asked), "pending: nobody has it yet")
+	s.tell("the broker tells the site", push.Stored.Sub(push.Arrived),
 		fmt.Sprintf("broker: I just generated this token, it expires in %d s", issued.ExpiresAt-push.Event.IssuedAt))
-	s.tell(" 9  the site says ok", push.Answered.Sub(push.Stored), fmt.Sprintf("site: %d, it is on my disk", push.Status))
-	s.tell("10  the broker answers the app with the token", times.answered.Sub(push.Answered),
+	s.tell("the site says ok", push.Answered.Sub(push.Stored), fmt.Sprintf("site: %d, it is on my disk", push.Status))
+	s.tell("the broker answers the app with the token", times.answered.Sub(push.Answered),
 		fmt.Sprintf("%s, expires in %d s, with a refresh token", tokens.TokenType, tokens.ExpiresIn))
 }

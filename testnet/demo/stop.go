@@ -28,7 +28,7 @@ type refusal struct {
 // stop revokes the app on the command line, while the app goes on calling both
 // sites as fast as they answer.
 func (s *stage) stop() {
-	s.chapter = "The stop"
+	s.chapter = "The stop, while the app goes on calling both sites (times from the start of the command)"
 	var refusals [2]refusal
 	s.step("the operator revokes the app", func() (string, error) {
 		ctx, cancel := context.WithTimeout(s.ctx, stopLimit)

@@ -17,7 +17,8 @@ type Step struct {
 	Millis float64 `json:"ms"`
 	Detail string  `json:"detail"` // what was said
 
-	chapter string // begins with this step
+	number  int    // in the eleven steps of a login; 0: not one of them
+	chapter string // heading before the step
 }
 
 // Result is the whole story.
@@ -34,7 +35,7 @@ func (r *Result) Summary() string {
 	if !r.OK {
 		return ""
 	}
-	return fmt.Sprintf("\n  One registration, two sites, one revocation: %.0f ms from the command to the last site's refusal.\n", r.RevocationMillis)
+	return fmt.Sprintf("\nOne registration, two sites, one revocation: %.0f ms from the command to the last site's refusal.\n", r.RevocationMillis)
 }
 
 // story collects steps and stops at the first that fails.
@@ -42,6 +43,7 @@ type story struct {
 	ctx     context.Context
 	report  func(Step)
 	result  Result
+	number  int    // of the next step
 	chapter string // heading before the next step
 	err     error
 }
@@ -65,8 +67,11 @@ func (s *story) step(name string, do func() (detail string, err error)) {
 
 // tell adds a step that has happened.
 func (s *story) tell(name string, took time.Duration, detail string) {
-	step := Step{Name: name, Millis: millis(took), Detail: detail, chapter: s.chapter}
+	step := Step{Name: name, Millis: millis(took), Detail: detail, number: s.number, chapter: s.chapter}
 	s.chapter = ""
+	if s.number > 0 {
+		s.number++
+	}
 	s.result.Steps = append(s.result.Steps, step)
 	if s.report != nil {
 		s.report(step)
@@ -77,17 +82,22 @@ func (s *story) tell(name string, took time.Duration, detail string) {
 func millis(d time.Duration) float64 { return float64(d.Round(10*time.Microsecond)) / 1e6 }
 
 // nameWidth is the width of the longest step name.
-const nameWidth = 46
+const nameWidth = 44
 
 // Printer returns a Report that writes each step on a line: its name, its
 // time, and what was said.
 func Printer(w io.Writer) func(Step) {
+	fmt.Fprint(w, "\nEverything here is real: processes, keys, signatures, disks, HTTP on loopback.\n")
 	return func(s Step) {
 		if s.chapter != "" {
 			fmt.Fprintf(w, "\n%s\n\n", s.chapter)
 		}
+		number := ""
+		if s.number > 0 {
+			number = fmt.Sprint(s.number)
+		}
 		pad := strings.Repeat(" ", max(0, nameWidth-utf8.RuneCountInString(s.Name)))
-		fmt.Fprintf(w, "  %s%s%9s   %s\n", s.Name, pad, duration(s.Millis), s.Detail)
+		fmt.Fprintf(w, "  %2s  %s%s%8s   %s\n", number, s.Name, pad, duration(s.Millis), s.Detail)
 	}
 }
 

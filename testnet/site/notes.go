@@ -17,5 +17,5 @@ func notes(w http.ResponseWriter, r *http.Request) {
 		user = "nobody in particular"
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	fmt.Fprintf(w, "the notes of %s, for client %s\n", user, access.ClientID)
+	fmt.Fprintf(w, "here are the notes of %s, client %s\n", user, access.ClientID)
 }
