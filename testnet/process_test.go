@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -138,8 +139,13 @@ func (w *world) awaitClosed() {
 // TestFault67SecondProcess: one data directory, one process.
 func TestFault67SecondProcess(t *testing.T) {
 	w := newWorld(t)
-	said := w.startError(process.Config{Dir: w.broker.Dir})
-	wantText(t, said, w.broker.Dir)
+	address, err := process.FreeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := w.broker.Config
+	second.Args = append(slices.Clone(second.Args), "--listen", address)
+	wantText(t, w.startError(second), w.broker.Dir, "process")
 	var status struct {
 		Fresh bool `json:"fresh"`
 	}

@@ -158,6 +158,39 @@ func TestRevoke(t *testing.T) {
 	}
 }
 
+// TestUntoldSuspension: a suspension kills nothing, so that a site that is not
+// told of it, and not of its end, must find both in the stop list.
+func TestUntoldSuspension(t *testing.T) {
+	w := newWorld(t)
+	listen, behind := w.proxied()
+	s := w.site("untold", func(c *site.Config) {
+		c.Listen, c.Resource, c.ByHand = listen, "http://"+behind.Address(), true
+	})
+	if err := s.Poll(w.ctx); err != nil {
+		t.Fatal(err)
+	}
+	a := w.register("App", "none")
+	target, tokens := w.login(a, s.API)
+	target.API = "http://" + listen + "/api/notes"
+	behind.Set(proxy.Cut)
+	for _, step := range []struct {
+		command []string
+		status  int
+	}{
+		{[]string{"app", "suspend", a.ClientID, "--reason", "policy"}, http.StatusUnauthorized},
+		{[]string{"app", "reinstate", a.ClientID}, http.StatusOK},
+	} {
+		w.command(step.command...)
+		w.until("the stop list tells the site of "+step.command[1], func() bool {
+			if err := s.Poll(w.ctx); err != nil {
+				t.Log(err)
+			}
+			answer, err := a.Call(w.ctx, target, tokens)
+			return err == nil && answer.Status == step.status
+		})
+	}
+}
+
 // proxied returns a free address and a proxy in front of it.
 func (w *world) proxied() (listen string, p *proxy.Proxy) {
 	w.Helper()
