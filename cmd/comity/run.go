@@ -4,6 +4,8 @@ package main
 
 import (
 	"fmt"
+	"io"
+	stdlog "log"
 	"log/slog"
 	"net/netip"
 
@@ -42,6 +44,9 @@ func (c runCmd) Run(e *environment) error {
 	if err != nil {
 		return usageError{err}
 	}
+	// The HTTP client of the standard library writes what a site sends out of
+	// turn to the standard log: foreign bytes, of no use to anybody.
+	stdlog.SetOutput(io.Discard)
 	log := slog.New(slog.NewJSONHandler(e.err, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	n, err := node.Open(e.ctx, node.Config{
 		DataDir: e.data, Issuer: c.Issuer, Organisation: c.Organisation,
