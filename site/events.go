@@ -33,7 +33,7 @@ func (s *Site) serveEvents(w http.ResponseWriter, r *http.Request) {
 	case err == nil:
 		w.WriteHeader(http.StatusAccepted)
 	case errors.As(err, &refused):
-		s.config.Log.Info("event refused", "err", refused.Err, "description", refused.Description)
+		s.config.Log.Info("event refused", "error", refused.Err, "description", refused.Description)
 		s.writeJSON(w, http.StatusBadRequest, refused)
 	default:
 		s.config.Log.Error("event not stored", "error", err)

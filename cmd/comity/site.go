@@ -58,7 +58,6 @@ func (a siteArg) call(e *environment, path string) error {
 		row(w, "rule", orDash(s.Policy))
 		row(w, "last seen", orDash(when(s.LastSeen)))
 		row(w, "events waiting", s.Waiting)
-		row(w, "last error", s.Error)
 	})
 }
 

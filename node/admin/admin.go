@@ -151,7 +151,6 @@ type Site struct {
 	Policy   string `json:"policy"` // allowed, denied, or empty where the default holds
 	LastSeen int64  `json:"last_seen,omitempty"`
 	Waiting  int    `json:"waiting_events"`
-	Error    string `json:"last_error,omitempty"`
 }
 
 // SiteList holds every site that the broker has met or has a rule for.

@@ -96,7 +96,7 @@ func (o *Outbox) Run(ctx context.Context) error {
 		}
 		wait, err := o.dispatch(ctx, visits, &running)
 		if err != nil && ctx.Err() == nil {
-			o.cfg.Log.Error("outbox cannot be read", "err", err)
+			o.cfg.Log.Error("outbox cannot be read", "error", err)
 			wait = lastRetry / 60
 		}
 		timer.Reset(wait)

@@ -47,7 +47,7 @@ func (p *Poller) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	site, err := p.cfg.Authenticate(r.Context(), assertion)
 	if err != nil {
-		p.cfg.Log.Info("poll not authenticated", "err", err)
+		p.cfg.Log.Info("poll not authenticated", "error", err)
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		p.fail(w, http.StatusUnauthorized, protocol.ErrAuthenticationFailed, reason(err))
 		return
@@ -64,7 +64,7 @@ func (p *Poller) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	answer, err := p.Poll(r.Context(), site.Resource, request)
 	if err != nil {
-		p.cfg.Log.Error("poll failed", "site", site.Resource, "err", err)
+		p.cfg.Log.Error("poll failed", "site", site.Resource, "error", err)
 		w.Header().Set("Retry-After", "5")
 		p.fail(w, http.StatusServiceUnavailable, protocol.ErrInvalidRequest, "try again")
 		return

@@ -14,7 +14,7 @@ func (o *Outbox) visit(ctx, visits context.Context, site string, s *state) bool 
 	for ctx.Err() == nil {
 		messages, err := o.cfg.Store.Queued(visits, site, batch)
 		if err != nil {
-			o.cfg.Log.Error("outbox cannot be read", "site", site, "err", err)
+			o.cfg.Log.Error("outbox cannot be read", "site", site, "error", err)
 			return false
 		}
 		if len(messages) == 0 {
@@ -22,11 +22,11 @@ func (o *Outbox) visit(ctx, visits context.Context, site string, s *state) bool 
 		}
 		done, failed, cause := o.deliver(ctx, visits, messages)
 		if err := o.dequeue(done); err != nil {
-			o.cfg.Log.Error("outbox cannot be written; sites will see events twice", "site", site, "err", err)
+			o.cfg.Log.Error("outbox cannot be written; sites will see events twice", "site", site, "error", err)
 			return false
 		}
 		if cause != nil {
-			o.cfg.Log.Log(visits, level(s, cause), "site does not take events", "site", site, "jti", failed.Event.ID, "err", cause)
+			o.cfg.Log.Log(visits, level(s, cause), "site does not take events", "site", site, "jti", failed.Event.ID, "error", cause)
 			o.stuck(visits, s, failed, cause)
 			return false
 		}
@@ -88,7 +88,7 @@ func (o *Outbox) stuck(ctx context.Context, s *state, m Message, cause error) {
 	}
 	s.message, s.answers = "", 0
 	if err := o.cfg.Store.Postpone(ctx, m.Site, m.Event.ID); err != nil {
-		o.cfg.Log.Error("outbox cannot be written", "site", m.Site, "err", err)
+		o.cfg.Log.Error("outbox cannot be written", "site", m.Site, "error", err)
 	}
 }
 

@@ -15,9 +15,11 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/comity-network/comity/federation"
+	"github.com/comity-network/comity/internal/ratelimit"
 	"github.com/comity-network/comity/registry"
 )
 
@@ -45,15 +47,28 @@ func Handler(cfg Config) http.Handler {
 	mux.HandleFunc("GET /federation/brokers/{key}", s.broker)
 	mux.HandleFunc("GET /federation/brokers/{key}/log/{path...}", s.log)
 	mux.HandleFunc("GET /federation/log/{path...}", s.log)
-	return public(mux)
+	return public(mux, ratelimit.New(ratelimit.Config{Every: every, Burst: burst, Keys: 10_000, Now: cfg.Now}))
 }
 
-// public marks answers as readable by pages of any origin: there is nothing
-// in them that a cookie would unlock.
-func public(next http.Handler) http.Handler {
+// How much one address may ask: a hosting company may run thousands of sites
+// behind one, each of which asks for three documents in 30 s.
+const (
+	every = 2 * time.Millisecond
+	burst = 2000
+)
+
+// public marks answers as readable by pages of any origin, since there is
+// nothing in them that a cookie would unlock, and slows down whoever asks for
+// more than many sites need.
+func public(next http.Handler, limit *ratelimit.Limiter) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Access-Control-Allow-Origin", "*")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
+		if wait := limit.Take(ratelimit.AddressKey(r.RemoteAddr)); wait > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
+			refuse(w, http.StatusTooManyRequests, "too_many_requests", "this address asks for more than the node gives; ask again later, and keep what may be cached")
+			return
+		}
 		next.ServeHTTP(w, r)
 	})
 }

@@ -141,7 +141,7 @@ func (d *Directory) fill(e, old *entry, resource string) {
 		d.saw(ctx, e.site)
 		return
 	}
-	d.cfg.Log.Info("site not usable", "site", resource, "err", e.err)
+	d.cfg.Log.Info("site not usable", "site", resource, "error", e.err)
 	if old != nil && old.site != nil && e.at.Sub(old.site.FetchedAt) < goodFor {
 		e.site = old.site
 	}
@@ -168,6 +168,6 @@ func (d *Directory) saw(ctx context.Context, s *Site) {
 		return
 	}
 	if err := d.cfg.Store.SiteSeen(ctx, s.Resource, s.FetchedAt.Unix()); err != nil && !errors.Is(err, context.Canceled) {
-		d.cfg.Log.Warn("site not noted", "site", s.Resource, "err", err)
+		d.cfg.Log.Warn("site not noted", "site", s.Resource, "error", err)
 	}
 }

@@ -5,6 +5,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"syscall"
 
 	"modernc.org/sqlite"
@@ -88,9 +89,15 @@ func (s *Store) explain(doing string, err error) error {
 	if err == nil {
 		return nil
 	}
-	err = classify(err)
-	return fmt.Errorf("%s: database %s: %w%s", doing, s.path, err, s.remedy(err))
+	return fmt.Errorf("%s: database %s: %w%s", doing, s.path, oneLine{classify(err)}, s.remedy(classify(err)))
 }
+
+// oneLine is an error whose text has no line breaks: SQLite's page check has.
+type oneLine struct{ error }
+
+func (e oneLine) Error() string { return strings.Join(strings.Fields(e.error.Error()), " ") }
+
+func (e oneLine) Unwrap() error { return e.error }
 
 // failure is explain for a write. After the disk failed once the store refuses
 // to write: a second attempt may seem to work while the first is lost.

@@ -9,7 +9,7 @@ import (
 	"github.com/comity-network/comity/internal/strictjson"
 )
 
-// Values of PushError.Err: those of RFC 8935, section 2.4, and three of ours.
+// Values of PushError.Err: those of RFC 8935, section 2.4, and two of ours.
 const (
 	ErrInvalidRequest       = "invalid_request"
 	ErrInvalidKey           = "invalid_key"
