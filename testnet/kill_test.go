@@ -161,8 +161,6 @@ func killRound(w *world, s *site.Site, book *ledger, arm func(*scene), refresh b
 			w.Fatal(err)
 		}
 		form.Set("refresh_token", tokens.RefreshToken)
-		w.broker.Kill() // so that it meets the site for the first time again
-		w.restart()
 	} else {
 		form = url.Values{
 			"grant_type": {"authorization_code"}, "code": {code},
@@ -170,9 +168,15 @@ func killRound(w *world, s *site.Site, book *ledger, arm func(*scene), refresh b
 		}
 	}
 
+	w.broker.Kill() // so that it meets the site for the first time again
+	w.restart()
 	arm(c)
 	tokens, err := a.Ask(w.ctx, target, form)
-	<-c.died
+	select {
+	case <-c.died:
+	case <-time.After(patience):
+		w.Fatalf("the broker did not come to where it dies; the app got %v", err)
+	}
 	s.Pushes.Clear()
 	front.Set(proxy.Pass)
 	w.fsck()

@@ -18,6 +18,10 @@ var binary string
 // siteEnv makes this test binary a site: see siteMain.
 const siteEnv = "COMITY_TESTNET_SITE"
 
+// namespaceEnv says that this process is in a mount namespace of its own, and
+// which binary to use there.
+const namespaceEnv = "COMITY_TESTNET_NAMESPACE"
+
 func TestMain(m *testing.M) {
 	if config := os.Getenv(siteEnv); config != "" {
 		os.Exit(siteMain(config))

@@ -183,6 +183,16 @@ func TestFault78Issuer(t *testing.T) {
 	w.restart()
 }
 
+// namespace is a command that runs another in a mount namespace of its own,
+// where it is root.
+func namespace() []string {
+	command := []string{"unshare", "--mount"}
+	if os.Geteuid() != 0 {
+		command = append(command, "--map-root-user")
+	}
+	return command
+}
+
 // TestFault71Directory: a directory that cannot be used is named, with what
 // to do about it.
 func TestFault71Directory(t *testing.T) {

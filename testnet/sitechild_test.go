@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/comity-network/comity/testnet/process"
 	"github.com/comity-network/comity/testnet/site"
 )
 
@@ -97,7 +98,7 @@ func (s *siteChild) start(log io.Writer) {
 	s.cmd = exec.Command(self)
 	s.cmd.Env = append(os.Environ(), siteEnv+"="+string(config))
 	s.cmd.Stderr = log
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	s.cmd.SysProcAttr = process.Attributes()
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {
 		s.t.Fatal(err)

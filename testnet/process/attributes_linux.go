@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// attributes make a child a process group of its own that the kernel kills
+// Attributes make a child a process group of its own that the kernel kills
 // when its parent ends, however that happens.
-func attributes() *syscall.SysProcAttr {
+func Attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 

@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// attributes: elsewhere than on Linux a child can outlive a parent that was
-// killed.
-func attributes() *syscall.SysProcAttr { return nil }
+// Attributes are none: elsewhere than on Linux a child can outlive a parent
+// that was killed.
+func Attributes() *syscall.SysProcAttr { return nil }
 
 func kill(cmd *exec.Cmd) { cmd.Process.Kill() }

@@ -45,7 +45,7 @@ func Command(ctx context.Context, stdout, stderr io.Writer, args ...string) erro
 	var said bytes.Buffer
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr = stdout, io.MultiWriter(stderr, &said)
-	cmd.SysProcAttr = attributes()
+	cmd.SysProcAttr = Attributes()
 	err := cmd.Run()
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		return &ExitError{Code: exit.ExitCode(), Stderr: said.String()}
@@ -63,7 +63,7 @@ func Build(ctx context.Context, path string, race bool) error {
 	}
 	cmd := exec.CommandContext(ctx, "go", append(args, "github.com/comity-network/comity/cmd/comity")...)
 	cmd.Env = append(os.Environ(), cgo)
-	cmd.SysProcAttr = attributes()
+	cmd.SysProcAttr = Attributes()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build comity: %w\n%s", err, out)
 	}

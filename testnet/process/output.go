@@ -58,6 +58,7 @@ type lineWaiter struct {
 }
 
 func (w *lineWaiter) Write(p []byte) (int, error) {
+	n, err := w.to.Write(p) // before anybody is told of it
 	for data := p; !w.done && len(data) > 0; {
 		line, rest, complete := bytes.Cut(data, []byte("\n"))
 		w.rest = append(w.rest, line...)
@@ -70,5 +71,5 @@ func (w *lineWaiter) Write(p []byte) (int, error) {
 		}
 		w.rest, data = nil, rest
 	}
-	return w.to.Write(p)
+	return n, err
 }

@@ -36,6 +36,7 @@ type Config struct {
 	Dir    string    // data directory; the child makes it
 	Issuer string    // default: http on a free loopback port
 	Args   []string  // more options of `comity run`
+	Env    []string  // more environment, as NAME=value
 	Wrap   []string  // a command that runs the binary, such as strace and its options
 	Log    io.Writer // gets a copy of what the child writes to stderr
 }
@@ -97,7 +98,8 @@ func (n *Node) Restart(ctx context.Context) error {
 	args = append(args, n.Binary, "run", "--data", n.Dir, "--issuer", n.Issuer)
 	args = append(args, n.Args...)
 	cmd := exec.Command(args[0], args[1:]...)
-	cmd.SysProcAttr = attributes()
+	cmd.Env = append(os.Environ(), n.Env...)
+	cmd.SysProcAttr = Attributes()
 	cmd.WaitDelay = time.Second
 	ready := &lineWaiter{prefix: "ready", found: make(chan string, 1), to: &lockedWriter{n: n}}
 	cmd.Stdout = ready

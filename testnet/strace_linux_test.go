@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/comity-network/comity/testnet/process"
@@ -49,7 +48,7 @@ func (w *world) inject(i injection) *tracer {
 		}
 	}
 	t.cmd = exec.Command("strace", options...)
-	t.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	t.cmd.SysProcAttr = process.Attributes()
 	w.attach(t)
 	return t
 }

@@ -16,20 +16,6 @@ import (
 	"github.com/comity-network/comity/testnet/site"
 )
 
-// namespaceEnv says that this process is in a mount namespace of its own, and
-// which binary to use there.
-const namespaceEnv = "COMITY_TESTNET_NAMESPACE"
-
-// namespace is a command that runs another in a mount namespace of its own,
-// where it is root.
-func namespace() []string {
-	command := []string{"unshare", "--mount"}
-	if os.Geteuid() != 0 {
-		command = append(command, "--map-root-user")
-	}
-	return command
-}
-
 // TestFault64DiskFull fills the disk below a broker. Writes are refused with
 // 503, reads and checks go on, and when there is room again all is well. The
 // disk is a small tmpfs that only this test's own namespace sees, so that it
@@ -107,7 +93,7 @@ func inNamespace(t *testing.T) {
 	command := append(namespace(), self, "-test.run", "^"+t.Name()+"$", "-test.v")
 	cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
 	cmd.Env = append(os.Environ(), namespaceEnv+"="+binary)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = process.Attributes()
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
 		t.Fatalf("in its namespace: %v\n%s", err, out)
