@@ -339,6 +339,51 @@ func TestFault66Database(t *testing.T) {
 	w.fsck()
 }
 
+// TestFault66WriteAheadLog: SQLite drops the damaged end of its write-ahead
+// log in silence. The broker notices that a record which it has acknowledged
+// is gone.
+func TestFault66WriteAheadLog(t *testing.T) {
+	w := newWorld(t)
+	for range 5 {
+		w.register("App", "none")
+	}
+	w.broker.Kill()
+	files := map[string][]byte{} // reading a database may change it
+	for _, path := range []string{w.broker.Database(), w.broker.Database() + "-wal"} {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[path] = data
+	}
+	wal := w.broker.Database() + "-wal"
+	good := files[wal]
+	flipped := bytes.Clone(good)
+	flipped[len(flipped)/2] ^= 1
+	for name, data := range map[string][]byte{"half of it": good[:len(good)/2], "one bit": flipped, "empty": nil} {
+		t.Run(name, func(t *testing.T) {
+			w := *w
+			w.TB = t
+			files[wal] = data
+			for path, content := range files {
+				if err := os.WriteFile(path, content, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			os.Remove(w.broker.Database() + "-shm")
+			wantText(t, w.startError(w.broker.Config), w.broker.Database(), "backup")
+		})
+	}
+	files[wal] = good
+	for path, content := range files {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	os.Remove(w.broker.Database() + "-shm")
+	w.restart()
+}
+
 // TestAlteredRecord: fsck and the start find one altered byte of one record.
 func TestAlteredRecord(t *testing.T) {
 	w := newWorld(t)
