@@ -261,10 +261,10 @@ func TestFault63KillUnderLoad(t *testing.T) {
 	w := newWorld(t)
 	s := w.site("notebook", nil)
 	book := &ledger{world: w}
-	for i := range rounds(4) {
+	for i := range rounds(5) {
 		l := newLoad(w, s, book)
 		l.start()
-		l.await(5 + rand.IntN(20))
+		l.await(5 + rand.IntN(60))
 		spin(time.Duration(rand.IntN(3000)) * time.Microsecond)
 		w.broker.Kill()
 		l.stop()
