@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/comity-network/comity/testnet/demo"
 )
@@ -35,7 +37,11 @@ func (c demoCmd) Run(e *environment) error {
 	if !e.json {
 		cfg.Report = demo.Printer(e.out)
 	}
-	result := demo.Run(e.ctx, cfg)
+	// Whoever closes the terminal or the pipe ends the story, in order.
+	signal.Ignore(syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(e.ctx, syscall.SIGHUP)
+	defer stop()
+	result := demo.Run(ctx, cfg)
 	if err := e.print(result, func(w io.Writer) { fmt.Fprint(w, result.Summary()) }); err != nil {
 		return err
 	}
