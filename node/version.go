@@ -19,14 +19,14 @@ var release = "0.1.0-dev"
 
 // BuildVersion says what this binary was built from.
 func BuildVersion() Version {
-	v := Version{Version: release, Commit: "unknown commit", Go: runtime.Version()}
+	v := Version{Version: release, Commit: "unknown", Go: runtime.Version()}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return v
 	}
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" {
-			v.Commit = "commit " + s.Value
+			v.Commit = s.Value
 		}
 	}
 	return v

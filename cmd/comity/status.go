@@ -67,6 +67,6 @@ type versionCmd struct{}
 func (versionCmd) Run(e *environment) error {
 	v := node.BuildVersion()
 	return e.print(v, func(w io.Writer) {
-		fmt.Fprintf(w, "comity %s (%s, %s)\n", v.Version, v.Commit, v.Go)
+		fmt.Fprintf(w, "comity %s (commit %s, %s)\n", v.Version, v.Commit, v.Go)
 	})
 }
