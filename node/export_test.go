@@ -3,6 +3,7 @@
 package node
 
 import (
+	"crypto/ed25519"
 	"crypto/x509"
 	"log/slog"
 	"net/http"
@@ -32,4 +33,9 @@ func CertificateName(cert, key string) (func() string, error) {
 		}
 		return leaf.DNSNames[0]
 	}, nil
+}
+
+// RecordKey is the public key of the node's log.
+func (n *Node) RecordKey() (ed25519.PublicKey, bool) {
+	return n.replica.Chain().CurrentKey(n.cfg.Issuer)
 }
