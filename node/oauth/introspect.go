@@ -86,25 +86,32 @@ func (s *Server) checkSite(ctx context.Context, f form, a *protocol.SignedAssert
 	return err
 }
 
-// introspect is the introspection endpoint. It does not depend on the broker
-// being fresh, nor on its being able to write.
-func (s *Server) introspect(w http.ResponseWriter, r *http.Request) (any, error) {
+// aboutToken reads a request about one token: who asks, and the token's hash.
+func (s *Server) aboutToken(w http.ResponseWriter, r *http.Request, claim claimFunc) (who caller, hash string, err error) {
 	f, err := parseForm(w, r)
 	if err != nil {
-		return nil, err
+		return who, "", err
 	}
 	token, err := f.need("token")
 	if err != nil {
-		return nil, err
+		return who, "", err
 	}
-	who, err := s.caller(r, f, s.claimRecent)
+	if who, err = s.caller(r, f, claim); err != nil {
+		return who, "", err
+	}
+	if who.client != nil && s.away(who.client) {
+		return who, "", unauthorizedClient("away from its home broker a client needs private_key_jwt for this")
+	}
+	return who, protocol.TokenHash(token), nil
+}
+
+// introspect is the introspection endpoint. It does not depend on the broker
+// being fresh, nor on its being able to write.
+func (s *Server) introspect(w http.ResponseWriter, r *http.Request) (any, error) {
+	who, hash, err := s.aboutToken(w, r, s.claimRecent)
 	if err != nil {
 		return nil, err
 	}
-	if who.client != nil && s.away(who.client) {
-		return nil, unauthorizedClient("away from its home broker a client needs private_key_jwt for this")
-	}
-	hash := protocol.TokenHash(token)
 	answer, err := s.describeAccess(r.Context(), who, hash)
 	if errors.Is(err, registry.ErrNotFound) && who.client != nil {
 		answer, err = s.describeRefresh(r.Context(), who, hash)

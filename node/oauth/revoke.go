@@ -8,28 +8,16 @@ import (
 	"net/http"
 
 	"github.com/comity-network/comity/registry"
-	"github.com/comity-network/comity/site/protocol"
 )
 
 // revoke is the revocation endpoint (RFC 7009). A token that is unknown, dead
 // or somebody else's gets the same answer as one that is now revoked.
 func (s *Server) revoke(w http.ResponseWriter, r *http.Request) (any, error) {
-	f, err := parseForm(w, r)
+	who, hash, err := s.aboutToken(w, r, s.claimStored)
 	if err != nil {
 		return nil, err
 	}
-	token, err := f.need("token")
-	if err != nil {
-		return nil, err
-	}
-	who, err := s.caller(r, f, s.claimStored)
-	if err != nil {
-		return nil, err
-	}
-	if who.client != nil && s.away(who.client) {
-		return nil, unauthorizedClient("away from its home broker a client needs private_key_jwt for this")
-	}
-	return nil, s.revokeFor(r.Context(), who, protocol.TokenHash(token))
+	return nil, s.revokeFor(r.Context(), who, hash)
 }
 
 // revokeFor revokes an access token alone, and a refresh token with all that
