@@ -71,6 +71,7 @@ type Replica struct {
 	unsure    bool // a write failed with unknown outcome: reload first
 	lastIAT   int64
 	announced announced
+	followers []func(News)
 
 	mu    sync.RWMutex
 	known // guarded by mu
