@@ -44,11 +44,11 @@ type Change struct {
 	State   registry.ClientState // of the client; when it is Enabled, Because is the reinstatement, if there is one
 }
 
-// DefaultCharter gives the limits of a new federation. A zero quorum or ban
+// DefaultCharter gives the limits of a new federation. A zero quorum or
 // threshold means more than half of the active members.
 func DefaultCharter() registry.Charter {
 	return registry.Charter{
-		Name: "comity", Threshold: 1, MaxSuspension: 24 * 3600, SuspensionQuota: 20,
+		Name: "comity", MaxSuspension: 24 * 3600, SuspensionQuota: 20,
 		MaxAge: 120, ClientsPerMember: 1_000_000,
 	}
 }
@@ -173,7 +173,6 @@ func (r *Replica) found(ctx context.Context, template registry.Charter) error {
 func withDefaults(c registry.Charter) registry.Charter {
 	d := DefaultCharter()
 	c.Name = cmp.Or(c.Name, d.Name)
-	c.Threshold = cmp.Or(c.Threshold, d.Threshold)
 	c.MaxSuspension = cmp.Or(c.MaxSuspension, d.MaxSuspension)
 	c.SuspensionQuota = cmp.Or(c.SuspensionQuota, d.SuspensionQuota)
 	c.MaxAge = cmp.Or(c.MaxAge, d.MaxAge)

@@ -85,9 +85,9 @@ func (c *Chain) with(s *SignedCharter) *Chain {
 }
 
 func checkApproved(s, by *SignedCharter) error {
-	if have := s.approvals(by); have < by.Threshold {
+	if have := s.approvals(by); have < by.threshold() {
 		return fmt.Errorf("%w: charter version %d has the approval of %d active members of version %d, %d are needed",
-			ErrSignature, s.Version, have, by.Version, by.Threshold)
+			ErrSignature, s.Version, have, by.Version, by.threshold())
 	}
 	return nil
 }
@@ -224,6 +224,10 @@ func (c *Chain) signs(kid, issuer string, index int64) bool {
 
 // ViewQuorum is how many members must agree on a stop list.
 func (c *Chain) ViewQuorum() int { return c.Latest().viewQuorum() }
+
+// Threshold is how many members must approve the next charter; it needs the
+// threshold of its own as well.
+func (c *Chain) Threshold() int { return c.Latest().threshold() }
 
 // BanThreshold is how many members together stop a client for good.
 func (c *Chain) BanThreshold() int { return c.Latest().banThreshold() }
