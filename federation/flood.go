@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package federation
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	pubsub "github.com/libp2p/go-libp2p-pubsub"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"golang.org/x/time/rate"
+)
+
+// What one peer may send by gossip: 1,000 members sign 33 views a second, of
+// which a peer passes on each once.
+const (
+	rpcsPerSecond = 200
+	rpcBurst      = 2000
+)
+
+var errFlood = errors.New("too much gossip")
+
+// inspect drops what a peer sends beyond its share, before anything is verified.
+func (n *Network) inspect(from peer.ID, rpc *pubsub.RPC) error {
+	if n.faults.banned(from) {
+		return errFlood
+	}
+	control := rpc.GetControl()
+	cost := 1 + len(rpc.GetPublish()) + len(rpc.GetSubscriptions()) +
+		len(control.GetIhave()) + len(control.GetIwant()) + len(control.GetGraft()) + len(control.GetPrune()) + len(control.GetIdontwant())
+	if n.shares.allow(from, cost) {
+		return nil
+	}
+	n.faults.charge(from, 1, errFlood.Error())
+	return errFlood
+}
+
+// shares are the token buckets of the peers.
+type shares struct {
+	mu    sync.Mutex
+	peers map[peer.ID]*rate.Limiter
+}
+
+func (s *shares) allow(p peer.ID, cost int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.peers[p]
+	if l == nil {
+		if s.peers == nil {
+			s.peers = map[peer.ID]*rate.Limiter{}
+		}
+		l = rate.NewLimiter(rpcsPerSecond, rpcBurst)
+		s.peers[p] = l
+	}
+	return l.AllowN(time.Now(), min(cost, rpcBurst))
+}
+
+func (s *shares) forget(p peer.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.peers[p]; l != nil && l.Tokens() >= rpcBurst {
+		delete(s.peers, p)
+	}
+}
+
+// gossipTracer hears from pubsub what peers did wrong.
+type gossipTracer struct{ *Network }
+
+var _ pubsub.RawTracer = (*gossipTracer)(nil)
+
+// RejectMessage implements pubsub.RawTracer: an honest peer passes on nothing
+// that it did not verify.
+func (t *gossipTracer) RejectMessage(m *pubsub.Message, reason string) {
+	switch reason {
+	case pubsub.RejectValidationFailed, pubsub.RejectInvalidSignature, pubsub.RejectMissingSignature,
+		pubsub.RejectUnexpectedSignature, pubsub.RejectUnexpectedAuthInfo, pubsub.RejectSelfOrigin:
+		t.faults.charge(m.ReceivedFrom, 1, "gossip: "+reason)
+	}
+}
+
+// DropRPC implements pubsub.RawTracer. The queue of a peer is full: it does not
+// read as fast as the others write (fault 62). It pulls when it is back.
+func (t *gossipTracer) DropRPC(_ *pubsub.RPC, p peer.ID) { t.faults.slow(p) }
+
+// The rest of pubsub.RawTracer is of no interest.
+
+func (t *gossipTracer) OnNewOutboundStream(peer.ID, protocol.ID) {}
+func (t *gossipTracer) OnClosedOutboundStream(peer.ID)           {}
+func (t *gossipTracer) Join(string)                              {}
+func (t *gossipTracer) Leave(string)                             {}
+func (t *gossipTracer) Graft(peer.ID, string)                    {}
+func (t *gossipTracer) Prune(peer.ID, string)                    {}
+func (t *gossipTracer) ValidateMessage(*pubsub.Message)          {}
+func (t *gossipTracer) DeliverMessage(*pubsub.Message)           {}
+func (t *gossipTracer) DuplicateMessage(*pubsub.Message)         {}
+func (t *gossipTracer) ThrottlePeer(peer.ID)                     {}
+func (t *gossipTracer) RecvRPC(*pubsub.RPC)                      {}
+func (t *gossipTracer) SendRPC(*pubsub.RPC, peer.ID)             {}
+func (t *gossipTracer) UndeliverableMessage(*pubsub.Message)     {}
