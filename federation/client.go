@@ -97,23 +97,26 @@ func (r *Replica) entriesOf(ctx context.Context, id string) ([]registry.Entry, e
 	if err != nil {
 		return nil, fmt.Errorf("look up client %s: %w", id, err)
 	}
+	chain, rows := r.underHeads(rows)
 	entries := make([]registry.Entry, 0, len(rows))
-	for _, row := range r.underHeads(rows) {
+	for _, row := range rows {
 		e, err := parseRow(row)
 		if err != nil {
 			return nil, err
 		}
-		entries = append(entries, e)
+		if r.genuine(chain, row.Log, e) {
+			entries = append(entries, e)
+		}
 	}
 	return entries, nil
 }
 
 // underHeads leaves out entries that are stored but not yet acknowledged: what
 // is shown is always under a head that is shown.
-func (r *Replica) underHeads(rows []Row) []Row {
+func (r *Replica) underHeads(rows []Row) (*registry.Chain, []Row) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return slices.DeleteFunc(rows, func(row Row) bool {
+	return r.chain, slices.DeleteFunc(rows, func(row Row) bool {
 		h := r.heads[row.Log]
 		return row.Index >= 0 && (h == nil || row.Index >= h.Size)
 	})

@@ -26,9 +26,11 @@ type Config struct {
 	// reading.
 	Now func() time.Time
 	Log *slog.Logger // slog.Default if nil
-	// OnChange is told of every change, in order, after it is durable. It
-	// may be told the same again, above all at the start of Run, and must
-	// not call Append.
+	// OnChange is told of every change, in order, after it is durable, by
+	// whomever it was made. A change that neither stops nor enables is told
+	// when it comes alone, and not in the middle of a long piece of a log.
+	// OnChange may be told the same again, above all at the start of Run,
+	// and must not call what writes.
 	OnChange func(Change)
 	// CacheSize bounds the cached states of clients that nothing stops; 4096
 	// if 0.
@@ -74,7 +76,14 @@ type Replica struct {
 	followers []func(News)
 
 	mu    sync.RWMutex
-	known // guarded by mu
+	known                 // guarded by mu
+	skews map[string]skew // by issuer; guarded by mu
+	// doubled is why nothing is signed after somebody else signed a view
+	// with the own key; guarded by mu and writing.
+	doubled error
+	opened  int64 // when this process began; constant
+
+	checked checked // signatures of registrations in others' logs
 }
 
 // known is all that a replica holds in memory.
@@ -85,6 +94,12 @@ type known struct {
 	brokers map[string]*registry.Record // newest broker record, by log
 	entries []registry.Entry            // of those, for the fold
 	forks   []registry.Fork
+	forked  map[string]int64 // by the thumbprint of a key with a fork: the log index from which it is valid
+
+	heard     map[string]Row                     // stops that stand under no verified head, by CID
+	evidence  map[string]Evidence                // by Evidence.key
+	proposals map[string]*registry.SignedCharter // by CID
+	ahead     *registry.Checkpoint               // of the own log, which this broker does not remember
 
 	stops    map[string][]registry.Entry // all records about clients that some record stops
 	state    *registry.State             // fold of stops
@@ -101,10 +116,23 @@ type known struct {
 	viewed    time.Time // when the own newest view was signed, monotonic
 }
 
-// head is the newest checkpoint of one log.
+// head is the newest checkpoint of one log, and what is stored of the log.
 type head struct {
-	*registry.Checkpoint
-	clients int64
+	*registry.Checkpoint       // of size 0 and without Raw when all entries are staged
+	entries              int64 // from Size on they are staged
+	clients              int64 // that the entries register
+}
+
+// verified reports whether there is a head at all.
+func (h *head) verified() bool { return h != nil && len(h.Raw) > 0 }
+
+// headOf returns the head of a log, one of size 0 when there is none. mu or
+// writing is held.
+func (k *known) headOf(log, issuer string) *head {
+	if h := k.heads[log]; h != nil {
+		return h
+	}
+	return &head{Checkpoint: &registry.Checkpoint{Origin: registry.Origin(issuer), Root: registry.EmptyRoot()}}
 }
 
 // Open reads the replica from its store, and founds a federation of one when
@@ -115,6 +143,7 @@ func Open(ctx context.Context, cfg Config) (*Replica, error) {
 	r := &Replica{
 		store: cfg.Store, key: cfg.Key, issuer: cfg.Issuer, origin: registry.Origin(cfg.Issuer),
 		now: cfg.Now, logger: cfg.Log, onChange: cfg.OnChange, kick: make(chan struct{}, 1),
+		skews: map[string]skew{},
 	}
 	if r.now == nil {
 		r.now = time.Now
@@ -128,6 +157,7 @@ func Open(ctx context.Context, cfg Config) (*Replica, error) {
 	if err := registry.CheckIssuer(cfg.Issuer); err != nil {
 		return nil, err
 	}
+	r.opened = r.now().Unix()
 	r.cache = newLRU(cmp.Or(cfg.CacheSize, 4096))
 	snapshot, err := r.store.Load(ctx)
 	if err != nil {

@@ -86,7 +86,8 @@ func (r *Replica) nextView(now time.Time) (registry.View, bool) {
 	last := r.views[r.issuer]
 	due := last == nil || r.viewed.IsZero() || now.Sub(r.viewed) >= viewEvery ||
 		r.restless || last.View.Charter != v.Charter
-	return v, due
+	m, _ := r.chain.Member(r.issuer)
+	return v, due && m.State == registry.MemberActive && r.silent() == nil
 }
 
 func (r *Replica) lastViewIAT() int64 {
@@ -110,11 +111,12 @@ func (r *Replica) signView(ctx context.Context, v registry.View, now time.Time) 
 	}
 	r.lastIAT = max(r.lastIAT, record.IssuedAt)
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.views[r.issuer] = record
 	r.viewed = now
 	r.restless = r.listHash != v.StopHash
 	r.certify(now)
+	r.mu.Unlock()
+	r.tell(News{Own: true, Inbound: Inbound{View: record.Raw}})
 	return nil
 }
 
@@ -123,6 +125,9 @@ func (r *Replica) untilNext(now time.Time) time.Duration {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	wait := viewEvery - now.Sub(r.viewed)
+	if wait <= 0 {
+		wait = viewEvery // it signs no views
+	}
 	if r.deadline-now.Unix() < int64(viewEvery/time.Second) {
 		wait = min(wait, time.Unix(r.deadline, 0).Sub(now))
 	}
@@ -144,12 +149,16 @@ func (r *Replica) certify(now time.Time) registry.Certification {
 }
 
 // Fresh returns nil when the stop list may be acted on: a quorum confirmed it,
-// or what it was before the last stops were heard, within max_age. Otherwise
-// the error is registry.ErrStale and says what is missing.
+// or what it was before the last stops were heard, within max_age, when the
+// clock does not lag those of a quorum, and when this broker is an active
+// member. Otherwise the error is registry.ErrStale and says what is missing.
 func (r *Replica) Fresh(now time.Time) error {
 	r.mu.RLock()
 	fresh := r.isFresh(now)
 	r.mu.RUnlock()
+	if err := r.mayMint(now); err != nil {
+		return err
+	}
 	if fresh {
 		return nil
 	}
