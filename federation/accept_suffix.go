@@ -15,7 +15,7 @@ import (
 const (
 	maxSuffixEntries = 8192
 	maxSuffixBytes   = 8 << 20
-	maxProofHashes   = 128 // a log of 2^48 entries needs fewer
+	maxSuffixProof   = 128 // a log of 2^48 entries needs fewer
 )
 
 // entriesPerClient bounds a log beside clients_per_member: registrations are
@@ -147,8 +147,8 @@ func (s *Suffix) check() error {
 		return fmt.Errorf("%w: log index %d", registry.ErrForm, s.From)
 	case len(s.Raws) > maxSuffixEntries || size > maxSuffixBytes:
 		return fmt.Errorf("%w: a piece of %d entries and %d bytes, at most %d and %d are allowed", registry.ErrLimit, len(s.Raws), size, maxSuffixEntries, maxSuffixBytes)
-	case len(s.Proof) > maxProofHashes || len(s.BaseProof) > maxProofHashes:
-		return fmt.Errorf("%w: a proof of more than %d hashes", registry.ErrLimit, maxProofHashes)
+	case len(s.Proof) > maxSuffixProof || len(s.BaseProof) > maxSuffixProof:
+		return fmt.Errorf("%w: a proof of more than %d hashes", registry.ErrLimit, maxSuffixProof)
 	}
 	return nil
 }
