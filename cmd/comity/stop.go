@@ -87,16 +87,17 @@ func (e *environment) confirm(id string) error {
 	if err := e.node().Call(e.ctx, "/app/show", admin.AppID{ClientID: id}, &app); err != nil {
 		return err
 	}
-	fmt.Fprintf(e.err, "This stops %q (%s, home %s) at every site, for good.\nType its name to go on: ", app.Name, app.State, app.Home)
+	question := fmt.Sprintf("This stops %q (%s, home %s) at every site, for good.", app.Name, app.State, app.Home)
+	return e.typed(question, "its name", app.Name, "revoked")
+}
+
+// line reads one line from the operator.
+func (e *environment) line() (string, error) {
 	line, err := bufio.NewReader(e.in).ReadString('\n')
 	if err != nil && line == "" {
-		fmt.Fprintln(e.err)
-		return errors.New("nothing was typed, so nothing was revoked; --yes goes on without asking")
+		return "", err
 	}
-	if strings.TrimSpace(line) != app.Name {
-		return fmt.Errorf("that is not its name, so nothing was revoked; expected %q", app.Name)
-	}
-	return nil
+	return strings.TrimSpace(line), nil
 }
 
 // stop sends the stop and shows live who has acknowledged it.
@@ -123,6 +124,7 @@ func (e *environment) stop(s admin.Stop) error {
 		row(w, "record", last.Record)
 		row(w, "log", fmt.Sprintf("entry %d", last.Index))
 		row(w, "acknowledged by", strings.Join(last.Acknowledged, ", "))
+		row(w, "not yet by", strings.Join(last.Missing, ", "))
 	})
 }
 

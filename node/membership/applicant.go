@@ -44,7 +44,8 @@ type ApplicantConfig struct {
 // Applicant asks for membership until it is given, refused or withdrawn.
 type Applicant struct {
 	ApplicantConfig
-	contacted chan struct{} // closed when the federation is known
+	contacted chan struct{} // closed when the federation is known, or will never be
+	once      sync.Once     // closes contacted
 
 	chain *registry.Chain // of the federation that is asked, verified; Run's alone
 	raws  [][]byte        // its charters
@@ -60,12 +61,15 @@ type Applicant struct {
 func NewApplicant(cfg ApplicantConfig) *Applicant {
 	a := &Applicant{ApplicantConfig: cfg, contacted: make(chan struct{}), state: Waiting}
 	if cfg.Joining.Federation != "" {
-		close(a.contacted)
+		a.heard()
 	}
 	return a
 }
 
-// Contacted is closed when the id of the federation is known and pinned.
+func (a *Applicant) heard() { a.once.Do(func() { close(a.contacted) }) }
+
+// Contacted is closed when the id of the federation is known and pinned, or
+// when the request was withdrawn.
 func (a *Applicant) Contacted() <-chan struct{} { return a.contacted }
 
 // Standing is where an applicant stands.
@@ -112,6 +116,7 @@ func (a *Applicant) Withdraw() error {
 		return err
 	}
 	a.finished = true
+	a.heard()
 	if a.withdraw != nil {
 		a.withdraw()
 	}

@@ -5,13 +5,15 @@ package membership
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
+	"unicode"
 
 	"github.com/comity-network/comity/internal/guard"
+	"github.com/comity-network/comity/internal/strictjson"
 	"github.com/comity-network/comity/registry"
 )
 
@@ -19,17 +21,30 @@ import (
 const maxOverview = 1 << 20
 
 // Overview fetches the id of the federation that a broker is in. It is not
-// signed: whoever acts on it checks the charter with that CID.
+// signed: whoever acts on it checks the charter with that CID. The error is
+// ErrRefused when that URL is no broker's.
 func Overview(ctx context.Context, client *http.Client, issuer string) (federation string, err error) {
-	body, _, err := guard.Fetch(ctx, client, issuer+"/federation", maxOverview)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, issuer+"/federation", nil)
 	if err != nil {
-		return "", fmt.Errorf("%s does not say which federation it is in: %w", issuer, err)
+		return "", err
+	}
+	res, err := client.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	if res.StatusCode == http.StatusTooManyRequests || res.StatusCode >= 500 {
+		return "", fmt.Errorf("%s answers %s", issuer, res.Status)
+	}
+	body, err := guard.ReadLimited(res.Body, maxOverview)
+	if err != nil && !errors.Is(err, guard.ErrTooLong) {
+		return "", err
 	}
 	var o struct {
 		Federation string `json:"federation"`
 	}
-	if err := json.Unmarshal(body, &o); err != nil || registry.ParseCID(o.Federation) != nil {
-		return "", fmt.Errorf("what %s/federation says is no federation: is it a broker's issuer URL?", issuer)
+	if res.StatusCode != http.StatusOK || strictjson.Unmarshal(body, &o) != nil || registry.ParseCID(o.Federation) != nil {
+		return "", fmt.Errorf("%w: %s names no federation (status %d): give the issuer URL of a broker", ErrRefused, issuer, res.StatusCode)
 	}
 	return o.Federation, nil
 }
@@ -82,14 +97,11 @@ func (a *Applicant) contact(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	pinned := a.Joining.Federation != ""
 	if err := a.save(func(j *Joining) { j.Federation = id }); err != nil {
 		return err
 	}
 	a.chain, a.raws = chain, [][]byte{first.Raw}
-	if !pinned {
-		close(a.contacted)
-	}
+	a.heard()
 	return a.extend(ctx, a.Joining.URL)
 }
 
@@ -204,11 +216,26 @@ func (a *Applicant) do(request *http.Request) (Answer, int, error) {
 		Answer
 		Description string `json:"error_description"`
 	}
-	if err := json.Unmarshal(body, &answer); err != nil && res.StatusCode < 300 {
+	if err := strictjson.Unmarshal(body, &answer); err != nil && res.StatusCode < 300 {
 		return Answer{}, 0, fmt.Errorf("%s answers something that is no JSON document", a.Joining.URL)
 	}
 	if answer.Description != "" {
 		answer.Reason = answer.Description
 	}
+	answer.Reason = printable(answer.Reason)
 	return answer.Answer, res.StatusCode, nil
+}
+
+// printable is a foreign text for a terminal: one line, not long.
+func printable(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, text)
+	if runes := []rune(text); len(runes) > 2*maxReason {
+		text = string(runes[:2*maxReason]) + " …"
+	}
+	return text
 }

@@ -126,6 +126,9 @@ func (d *Desk) admit(ctx context.Context, r Request) (Outcome, error) {
 
 // propose signs a new version and spreads it. deciding is held.
 func (d *Desk) propose(ctx context.Context, subject string, next registry.Charter) (Outcome, error) {
+	if err := d.Closed(); err != nil {
+		return Outcome{}, err
+	}
 	newest := d.Replica.Chain().Latest()
 	if others := d.pending(); len(others) > 0 {
 		return Outcome{}, fmt.Errorf("%w: charter version %d is pending already (%s), and two of one version would divide the members: "+
@@ -172,10 +175,49 @@ func (d *Desk) outcome(subject string, before, signed *registry.SignedCharter) O
 	return o
 }
 
+// Awaits reports whether an outcome may come to its end without any other
+// operator: a queued approval gets its turn, and the signature that is missing
+// is the applicant's.
+func (d *Desk) Awaits(o Outcome) bool {
+	switch {
+	case o.InForce:
+		return false
+	case o.Charter == nil:
+		return true
+	}
+	newest := d.Replica.Chain().Latest()
+	if o.Charter.Previous != newest.CID {
+		return false
+	}
+	with := Progress(newest, o.Charter)
+	old := tally(o.Charter, &newest.Charter)
+	for _, c := range Changes(&newest.Charter, &o.Charter.Charter) {
+		if c.Kind == "admit" && !o.Charter.SignedBy(c.Key) {
+			with.Have++
+		}
+	}
+	return old.missing() == 0 && with.missing() == 0
+}
+
 // Follow looks again what an outcome has come to.
-func (d *Desk) Follow(o Outcome) Outcome {
+func (d *Desk) Follow(ctx context.Context, o Outcome) Outcome {
 	chain := d.Replica.Chain()
-	if o.Charter == nil || o.InForce {
+	if o.InForce {
+		return o
+	}
+	if o.Charter == nil { // queued
+		m, ok := chain.Member(o.Subject)
+		if ok && m.State == registry.MemberActive {
+			o.Charter, o.InForce, o.Pending = chain.Latest(), true, ""
+			return o
+		}
+		r, err := d.find(ctx, o.Subject)
+		if err != nil {
+			return o
+		}
+		if p := d.proposal(r.Issuer, r.Key); p != nil && p.SignedBy(d.Key) {
+			return d.outcome(o.Subject, chain.Latest(), p)
+		}
 		return o
 	}
 	before := chain.ByCID(o.Charter.Previous)
@@ -183,7 +225,7 @@ func (d *Desk) Follow(o Outcome) Outcome {
 		return o
 	}
 	if rival := chain.Version(o.Charter.Version); rival != nil && rival.CID != o.Charter.CID {
-		o.Pending = fmt.Sprintf("another charter became version %d: decide again", rival.Version)
+		o.Pending = fmt.Sprintf("another charter became version %d: this one is void", rival.Version)
 		return o
 	}
 	return d.outcome(o.Subject, before, o.Charter)

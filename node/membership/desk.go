@@ -23,8 +23,11 @@ type DeskConfig struct {
 	Store   Store
 	Key     string       // thumbprint of the broker's record key
 	HTTP    *http.Client // guarded: applicants name the addresses
-	Now     func() time.Time
-	Log     *slog.Logger
+	// Closed returns why this broker cannot admit anybody now, such as that it
+	// asks for membership itself; nil: it can.
+	Closed func() error
+	Now    func() time.Time
+	Log    *slog.Logger
 }
 
 // Desk is where a member takes requests and its operator decides them.
@@ -61,6 +64,9 @@ func (d *Desk) Submit(ctx context.Context, raw []byte) (Request, State, error) {
 		state, _ := d.stateOf(known)
 		return known, state, nil
 	}
+	if err := d.Closed(); err != nil {
+		return Request{}, "", fmt.Errorf("%w: %w", registry.ErrLimit, err)
+	}
 	if err := d.admissible(record, now); err != nil {
 		return Request{}, "", err
 	}
@@ -73,7 +79,7 @@ func (d *Desk) Submit(ctx context.Context, raw []byte) (Request, State, error) {
 		// Somebody has asked in this name with another key. The issuer itself
 		// says which one is right.
 		if _, err := FetchBroker(ctx, d.HTTP, r.Issuer, r.Key); err != nil {
-			return Request{}, "", fmt.Errorf("%w: another key of %s asks already, and its URL does not confirm this one: %w", registry.ErrConflict, r.Issuer, err)
+			return Request{}, "", fmt.Errorf("%w: another key of %s asks already, and its URL does not confirm this one: %v", registry.ErrConflict, r.Issuer, err)
 		}
 		err = d.Store.AddRequest(ctx, r, now.Unix(), MaxRequests, true)
 	}

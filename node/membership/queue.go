@@ -110,11 +110,19 @@ func (d *Desk) List(ctx context.Context) ([]Item, error) {
 func (d *Desk) detail(item *Item, p *registry.SignedCharter) {
 	newest := d.Replica.Chain().Latest()
 	item.Proposal, item.Changes, item.Approval = p, Changes(&newest.Charter, &p.Charter), Progress(newest, p)
-	for _, m := range p.Members {
+	item.Signers = Signers(p)
+}
+
+// Signers are the issuers of the members, present and future, that signed a
+// charter.
+func Signers(c *registry.SignedCharter) []string {
+	var all []string
+	for _, m := range c.Members {
 		for _, k := range m.Keys {
-			if p.SignedBy(k.Key.KeyID) {
-				item.Signers = append(item.Signers, m.Issuer)
+			if c.SignedBy(k.Key.KeyID) {
+				all = append(all, m.Issuer)
 			}
 		}
 	}
+	return all
 }
