@@ -15,11 +15,13 @@ import (
 	dht "github.com/libp2p/go-libp2p-kad-dht"
 	pb "github.com/libp2p/go-libp2p-kad-dht/pb"
 	"github.com/libp2p/go-libp2p-kad-dht/records"
+	record "github.com/libp2p/go-libp2p-record"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	ma "github.com/multiformats/go-multiaddr"
+	"golang.org/x/time/rate"
 
 	"github.com/comity-network/comity/registry"
 )
@@ -64,6 +66,7 @@ type Directory struct {
 	news   chan Inbound // what values of others held and the replica lacks
 	wake   chan struct{}
 	queue  *dhtQueue
+	fills  *rate.Limiter // of values that are stored since somebody asked
 }
 
 // NewDirectory joins the DHT: as a server when this broker is an active member
@@ -80,7 +83,7 @@ func NewDirectory(cfg DirectoryConfig) (*Directory, error) {
 	}
 	d := &Directory{
 		cfg: cfg, values: dhtValues{cfg.Replica}, log: cfg.Log,
-		news: make(chan Inbound, 64), wake: make(chan struct{}, 1),
+		news: make(chan Inbound, 64), wake: make(chan struct{}, 1), fills: rate.NewLimiter(dhtFillRate, dhtFillBurst),
 	}
 	if d.log == nil {
 		d.log = slog.Default()
@@ -161,12 +164,11 @@ func (d *Directory) poke() {
 
 // Enforce takes peers out of the routing table that are no member's any more;
 // the DHT asks the filter only when it lets a peer in.
-func (d *Directory) Enforce() { evict(d.dht, d.cfg.Member) }
-
-func evict(d *dht.IpfsDHT, member func(peer.ID) bool) {
-	for _, p := range d.RoutingTable().ListPeers() {
-		if !member(p) {
-			d.RoutingTable().RemovePeer(p)
+func (d *Directory) Enforce() {
+	table := d.dht.RoutingTable()
+	for _, p := range table.ListPeers() {
+		if !d.cfg.Member(p) {
+			table.RemovePeer(p)
 		}
 	}
 }
@@ -232,13 +234,37 @@ func (d *Directory) accept(ctx context.Context) {
 	}
 }
 
-// asked notes what a peer asked for: a member that knows a value which it does
-// not hold puts it.
-func (d *Directory) asked(_ context.Context, _ network.Stream, m *pb.Message) {
+// asked is told of each request before it is answered. A member that is asked
+// for what it knows and does not hold takes it into its store, so that the
+// answer has it, and puts it where others will look for it.
+func (d *Directory) asked(ctx context.Context, _ network.Stream, m *pb.Message) {
 	if m.GetType() != pb.Message_GET_VALUE {
 		return
 	}
-	if key, err := parseDHTKey(string(m.GetKey()), d.check.federation); err == nil && d.queue.ask(key) {
+	key, err := parseDHTKey(string(m.GetKey()), d.check.federation)
+	if err != nil {
+		return
+	}
+	held, err := d.held(ctx, key)
+	if errors.Is(err, registry.ErrNotFound) && d.known(ctx, key) {
+		if d.fills.Allow() {
+			d.fill(ctx, key)
+		}
+	} else if err != nil || held.log == nil || !d.lags(held.log, key) {
+		return
+	}
+	if d.queue.ask(key) {
 		d.poke()
+	}
+}
+
+// fill takes the replica's value of a key into the store.
+func (d *Directory) fill(ctx context.Context, key dhtKey) {
+	value, err := d.values.value(ctx, key)
+	if err == nil {
+		err = d.local.Put(ctx, key.String(), record.MakePutRecord(key.String(), value))
+	}
+	if err != nil {
+		d.log.Debug("keep a value of the DHT", "key", key.String(), "error", err)
 	}
 }

@@ -20,6 +20,10 @@ const (
 	dhtPutTime  = 30 * time.Second
 	dhtIdle     = 10 * time.Second // between looks when nothing happens
 	dhtHeadWait = 10 * time.Second // between puts of one log's head
+
+	// A reader that begins asks one member for all charters and heads.
+	dhtFillRate  = 10 // a second
+	dhtFillBurst = 500
 )
 
 // work hands one key after the other to the workers, never more than one every
@@ -80,8 +84,8 @@ type dhtQueue struct {
 	steps   []dhtKey  // charters and own head of the pass
 
 	mu      sync.Mutex
-	waiting []dhtKey // asked for, the oldest first
-	known   map[dhtKey]bool
+	waiting []dhtKey        // asked for, the oldest first
+	listed  map[dhtKey]bool // in waiting
 }
 
 // walk goes over the own log.
@@ -91,7 +95,7 @@ type walk struct {
 }
 
 func newDHTQueue(d *Directory) *dhtQueue {
-	return &dhtQueue{Directory: d, heads: map[string]time.Time{}, known: map[dhtKey]bool{}, head: -1}
+	return &dhtQueue{Directory: d, heads: map[string]time.Time{}, listed: map[dhtKey]bool{}, head: -1}
 }
 
 // ask notes that somebody asked for a key. When too many wait it is forgotten:
@@ -99,10 +103,10 @@ func newDHTQueue(d *Directory) *dhtQueue {
 func (q *dhtQueue) ask(key dhtKey) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.known[key] || len(q.waiting) >= dhtAsked {
+	if q.listed[key] || len(q.waiting) >= dhtAsked {
 		return false
 	}
-	q.known[key] = true
+	q.listed[key] = true
 	q.waiting = append(q.waiting, key)
 	return true
 }
@@ -115,7 +119,7 @@ func (q *dhtQueue) takeAsked() (dhtKey, bool) {
 	}
 	key := q.waiting[0]
 	q.waiting = slices.Delete(q.waiting, 0, 1)
-	delete(q.known, key)
+	delete(q.listed, key)
 	return key, true
 }
 
@@ -136,7 +140,7 @@ func (q *dhtQueue) next(ctx context.Context, now time.Time) (dhtKey, bool) {
 		if !ok {
 			break
 		}
-		if q.lacks(ctx, key, now) {
+		if key.space != spaceLog || q.headDue(key.name, now) {
 			return key, true
 		}
 	}
@@ -262,23 +266,36 @@ func (q *dhtQueue) passed(ctx context.Context, now time.Time) (dhtKey, bool) {
 	}
 }
 
-// lacks says whether this member knows a value that it does not hold, or only
-// one that is behind.
+// lacks says whether this member knows a value that nobody seems to have put:
+// it does not hold it itself, or only an old head.
 func (q *dhtQueue) lacks(ctx context.Context, key dhtKey, now time.Time) bool {
 	held, err := q.held(ctx, key)
 	switch {
-	case err != nil && !errors.Is(err, registry.ErrNotFound):
-		return false
-	case key.space == spaceLog:
-		_, h, unknown := q.cfg.Replica.head(key.name)
-		return unknown == nil && (err != nil || h.Size > held.log.Checkpoint.Size) && q.headDue(key.name, now)
-	case err == nil:
-		return false
-	case key.space == spaceClient:
-		_, err = q.cfg.Replica.Client(ctx, key.name)
-		return err == nil
+	case err != nil:
+		return errors.Is(err, registry.ErrNotFound) && q.known(ctx, key)
+	case held.log != nil:
+		return q.lags(held.log, key) && q.headDue(key.name, now)
 	}
-	return key.version <= q.cfg.Replica.Chain().Latest().Version
+	return false
+}
+
+// lags says whether the replica holds more of a log.
+func (d *Directory) lags(s *LogSighting, key dhtKey) bool {
+	_, h, err := d.cfg.Replica.head(key.name)
+	return err == nil && h.Size > s.Checkpoint.Size
+}
+
+// known says whether the replica has a value for a key.
+func (d *Directory) known(ctx context.Context, key dhtKey) bool {
+	switch key.space {
+	case spaceClient:
+		_, err := d.cfg.Replica.Client(ctx, key.name)
+		return err == nil
+	case spaceLog:
+		log, _, err := d.cfg.Replica.head(key.name)
+		return err == nil && log == key.name
+	}
+	return key.version <= d.cfg.Replica.Chain().Latest().Version
 }
 
 // held is the value that this member itself holds. The error is

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -48,7 +49,7 @@ type Reader struct {
 
 	mu      sync.Mutex
 	chain   *registry.Chain
-	members map[peer.ID]bool // peers that verified broker records name; nil: not known yet
+	members map[peer.ID]bool // those given, and those that verified broker records name
 	lookups map[dhtKey][]*lookup
 }
 
@@ -56,12 +57,15 @@ type Reader struct {
 // DHT would select: each may hold a stop that the others leave out.
 type lookup struct{ found []*finding }
 
-// NewReader connects to one of the peers and reads the charters, and the log
-// and peers of each member. From then on it asks members' peers alone. The error
-// is registry.ErrNotFound when the federation or the pinned charter was not
-// found.
+// NewReader connects to the given peers and reads from them the charters, and
+// the log and the peers of each member. Then it asks these, too, and never any
+// other peer. The error is registry.ErrNotFound when the federation or the
+// pinned charter was not found.
 func NewReader(ctx context.Context, cfg ReaderConfig) (*Reader, error) {
-	r := &Reader{cfg: cfg, lookups: map[dhtKey][]*lookup{}}
+	r := &Reader{cfg: cfg, members: map[peer.ID]bool{}, lookups: map[dhtKey][]*lookup{}}
+	for _, p := range cfg.Peers {
+		r.members[p.ID] = true
+	}
 	r.check = &dhtValidator{federation: cfg.Federation, chain: r.Chain, seen: r.collect}
 	store := dssync.MutexWrap(datastore.NewMapDatastore())
 	var err error
@@ -108,13 +112,12 @@ func (r *Reader) connect(ctx context.Context) error {
 	return nil
 }
 
-// asks says which peers are asked: those of members and those given by name,
-// and any while members' peers are not known. Until then only charters and
-// broker records are read, which nobody can forge.
+// asks says which peers are asked: those given by name, and those of members
+// as soon as they are known.
 func (r *Reader) asks(p peer.ID) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.members == nil || r.members[p]
+	return r.members[p]
 }
 
 // Chain returns the charters read so far; nil before the first.
@@ -159,9 +162,6 @@ func (r *Reader) Follow(ctx context.Context) error {
 // meet learns the peers of the members from their broker records.
 func (r *Reader) meet(ctx context.Context) error {
 	members := map[peer.ID]bool{}
-	for _, p := range r.cfg.Peers {
-		members[p.ID] = true
-	}
 	var group sync.WaitGroup
 	var mu sync.Mutex
 	places := make(chan struct{}, readerLookups)
@@ -183,9 +183,8 @@ func (r *Reader) meet(ctx context.Context) error {
 	}
 	group.Wait()
 	r.mu.Lock()
-	r.members = members
-	r.mu.Unlock()
-	evict(r.dht, r.asks)
+	defer r.mu.Unlock()
+	maps.Copy(r.members, members)
 	return ctx.Err()
 }
 
