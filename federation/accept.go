@@ -174,8 +174,7 @@ func (r *Replica) takeHead(in *intake) {
 // takeEntry reports whether the stops or brokers changed.
 func (r *Replica) takeEntry(log string, e registry.Entry) bool {
 	if e.Record.Broker != nil {
-		r.brokers[log] = e.Record
-		r.entries = append(r.entries, e)
+		r.setBroker(log, e)
 		return true
 	}
 	id := e.Record.ClientID()

@@ -139,8 +139,7 @@ func (r *Replica) adopt(row Row, record *registry.Record, checkpoint *registry.C
 	r.generation++
 	entry := registry.Entry{Record: record, Index: row.Index}
 	if record.Broker != nil {
-		r.brokers[r.log] = record
-		r.entries = append(r.entries, entry)
+		r.setBroker(r.log, entry)
 		r.refold(r.now())
 		return
 	}

@@ -206,8 +206,7 @@ func (r *Replica) loadRecords(k *known, s *Snapshot) error {
 		if err != nil {
 			return err
 		}
-		k.brokers[row.Log] = e.Record
-		k.entries = append(k.entries, e)
+		k.setBroker(row.Log, e)
 	}
 	for _, e := range s.Evidence {
 		if err := k.addEvidence(e); err != nil {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -125,6 +126,13 @@ type head struct {
 
 // verified reports whether there is a head at all.
 func (h *head) verified() bool { return h != nil && len(h.Raw) > 0 }
+
+// setBroker takes a broker record in the place of the one before. mu is held.
+func (k *known) setBroker(log string, e registry.Entry) {
+	k.brokers[log] = e.Record
+	others := slices.DeleteFunc(slices.Clone(k.entries), func(o registry.Entry) bool { return o.Record.Issuer == e.Record.Issuer })
+	k.entries = append(others, e)
+}
 
 // headOf returns the head of a log, one of size 0 when there is none. mu or
 // writing is held.
