@@ -27,21 +27,11 @@ const portFile = "p2p-port"
 
 // openNetwork opens the peer-to-peer host. It dials nobody before Run.
 func (n *Node) openNetwork(ctx context.Context) error {
-	listen, chosen, err := n.listenP2P()
+	listen, err := n.listenP2P()
 	if err != nil {
 		return err
 	}
 	network, err := n.newNetwork(ctx, listen)
-	if err != nil && chosen {
-		// Another program has the port by now. The others learn the new
-		// address from the broker record.
-		n.log.Warn("the port for the other members is taken; another one is chosen", "error", err)
-		if err = os.Remove(filepath.Join(n.cfg.DataDir, portFile)); err == nil {
-			if listen, _, err = n.listenP2P(); err == nil {
-				network, err = n.newNetwork(ctx, listen)
-			}
-		}
-	}
 	if err != nil {
 		return fmt.Errorf("%w; --p2p names other addresses", err)
 	}
@@ -56,59 +46,61 @@ func (n *Node) newNetwork(ctx context.Context, listen []string) (*federation.Net
 	})
 }
 
-// listenP2P says where to listen for other members. chosen: it is on a port of
-// our own choice, which may be chosen again.
-func (n *Node) listenP2P() (addresses []string, chosen bool, err error) {
+// listenP2P says where to listen for other members.
+func (n *Node) listenP2P() ([]string, error) {
 	switch {
 	case len(n.cfg.P2P) > 0:
-		return n.cfg.P2P, false, nil
+		return n.cfg.P2P, nil
 	case !n.cfg.local():
-		return publicP2P, false, nil
+		return publicP2P, nil
 	}
-	port, err := stablePort(filepath.Join(n.cfg.DataDir, portFile))
+	port, err := n.stablePort(filepath.Join(n.cfg.DataDir, portFile))
 	return []string{
 		fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", port),
 		fmt.Sprintf("/ip4/127.0.0.1/udp/%d/quic-v1", port),
-	}, true, err
+	}, err
 }
 
-// stablePort reads the port in the file, or chooses one that is free for both
-// TCP and UDP and writes it there.
-func stablePort(path string) (int, error) {
+// stablePort reads the port in the file. Where there is none yet, or another
+// program has the port by now, it chooses one that is free and writes it there;
+// the other members learn it from the broker record.
+func (n *Node) stablePort(path string) (int, error) {
 	data, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, err
+	}
 	if err == nil {
 		port, err := strconv.ParseUint(strings.TrimSpace(string(data)), 10, 16)
 		if err != nil || port == 0 {
 			return 0, fmt.Errorf("%s holds no port number: delete it, and another port is chosen", path)
 		}
-		return int(port), nil
+		if _, err = freePort(int(port)); err == nil {
+			return int(port), nil
+		}
+		n.log.Warn("the port for the other members is taken; another one is chosen", "error", err)
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return 0, err
+	for range 20 {
+		var port int
+		if port, err = freePort(0); err == nil {
+			return port, durable.WriteFile(path, fmt.Appendf(nil, "%d\n", port), 0o600)
+		}
 	}
-	port, err := freePort()
+	return 0, err
+}
+
+// freePort makes sure that nobody uses a loopback port, for TCP or UDP; 0: any.
+// The host itself would share a port with another one.
+func freePort(port int) (int, error) {
+	t, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
 		return 0, err
 	}
-	return port, durable.WriteFile(path, fmt.Appendf(nil, "%d\n", port), 0o600)
-}
-
-// freePort finds a loopback port that nobody uses, for TCP and UDP.
-func freePort() (port int, err error) {
-	for range 20 {
-		var t net.Listener
-		if t, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-			return 0, err
-		}
-		port = t.Addr().(*net.TCPAddr).Port
-		var u net.PacketConn
-		u, err = net.ListenPacket("udp", t.Addr().String())
-		t.Close()
-		if err == nil {
-			return port, u.Close()
-		}
+	defer t.Close()
+	u, err := net.ListenPacket("udp", t.Addr().String())
+	if err != nil {
+		return 0, err
 	}
-	return 0, fmt.Errorf("no free port on 127.0.0.1: %w", err)
+	return t.Addr().(*net.TCPAddr).Port, u.Close()
 }
 
 // runNetwork runs the peer-to-peer network until ctx ends. When this broker has

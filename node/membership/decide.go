@@ -34,20 +34,25 @@ func (d *Desk) Approve(ctx context.Context, name string) (Outcome, error) {
 		}
 	}
 	request, err := d.find(ctx, name)
-	if errors.Is(err, registry.ErrNotFound) {
-		// Another member's applicant, or a member that leaves.
+	if err != nil && !errors.Is(err, registry.ErrNotFound) {
+		return Outcome{}, err
+	}
+	state, charter := Admitted, (*registry.SignedCharter)(nil)
+	if err == nil {
+		state, charter = d.stateOf(request)
+	}
+	if state == Admitted {
+		// No request that waits: another member's applicant, or a member
+		// that is to go.
 		for _, p := range d.pending() {
 			if about(d.Replica.Chain().Latest(), p, name) {
 				return d.approveProposal(ctx, p)
 			}
 		}
+		if err == nil {
+			return Outcome{Subject: request.Issuer, Charter: charter, InForce: true}, nil
+		}
 		return Outcome{}, fmt.Errorf("%w: nothing waits here under %s: comity federation requests lists what does", registry.ErrNotFound, name)
-	}
-	if err != nil {
-		return Outcome{}, err
-	}
-	if state, charter := d.stateOf(request); state == Admitted {
-		return Outcome{Subject: request.Issuer, Charter: charter, InForce: true}, nil
 	}
 	if _, err := FetchBroker(ctx, d.HTTP, request.Issuer, request.Key); err != nil {
 		return Outcome{}, fmt.Errorf("not approved: %w", err)
