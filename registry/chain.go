@@ -38,7 +38,8 @@ func NewChain(first *SignedCharter) (*Chain, error) {
 //     already, or the chain is frozen since it has seen such a thing. The
 //     returned chain is not nil; keep it, it holds the evidence (Conflict).
 //   - ErrNotFound: versions in between are missing, or it is of another federation.
-//   - ErrSignature: approvals are missing; ErrForm: it rewrites the past.
+//   - ErrForm: it rewrites the past.
+//   - ErrSignature: nothing is wrong but that approvals are missing.
 func (c *Chain) Extend(next *SignedCharter) (*Chain, error) {
 	if known := c.byCID[next.CID]; known != nil {
 		merged, err := known.Merge(next)
@@ -100,12 +101,6 @@ func checkSuccessor(before, next *SignedCharter) error {
 	if next.IssuedAt < before.IssuedAt {
 		return wrong(classValue, "iat", "charter version %d was issued before version %d", next.Version, before.Version)
 	}
-	if err := checkApproved(next, before); err != nil {
-		return err
-	}
-	if err := checkApproved(next, next); err != nil {
-		return err
-	}
 	for _, old := range before.Members {
 		place, ok := next.roll.byIssuer[old.Issuer]
 		if !ok {
@@ -115,7 +110,10 @@ func checkSuccessor(before, next *SignedCharter) error {
 			return err
 		}
 	}
-	return nil
+	if err := checkApproved(next, before); err != nil {
+		return err
+	}
+	return checkApproved(next, next)
 }
 
 // checkKeys: keys are appended, and a current one may be ended; what was once
