@@ -35,7 +35,8 @@
 //
 // # Views
 //
-// Replica.Run signs a view every 30 seconds and within a second after the stop
+// Replica.Run signs a view every 30 seconds (four times in max_age, where that is
+// shorter) and within a second after the stop
 // list changes; iat strictly increases and is stored before the view is shown.
 // Fresh says whether a quorum of members, in a federation of one the broker
 // itself, confirmed the stop list within the charter's max_age. Who acts for

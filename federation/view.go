@@ -12,8 +12,13 @@ import (
 	"github.com/comity-network/comity/registry"
 )
 
-// viewEvery is how often a view is signed when nothing changes.
-const viewEvery = 30 * time.Second
+// maxViewEvery is how often a view is signed when nothing changes and max_age
+// leaves that much time.
+const maxViewEvery = 30 * time.Second
+
+// viewEvery is how often a view is signed when nothing changes: several times
+// within max_age, so that one that is lost makes nobody stale.
+func (r *Replica) viewEvery() time.Duration { return min(maxViewEvery, r.maxAge()/4) }
 
 // certified is when a quorum last confirmed a stop list of this replica.
 type certified struct {
@@ -73,7 +78,8 @@ func (r *Replica) tick(ctx context.Context) (time.Duration, error) {
 }
 
 // nextView is what a view would say now, and whether it must be signed: after a
-// change of the stop list, even one that was taken back since, and every 30 s.
+// change of the stop list, even one that was taken back since, and every 30 s or
+// a quarter of max_age.
 // Readers wait for a view that is later than the change. mu is held.
 func (r *Replica) nextView(now time.Time) (registry.View, bool) {
 	h := r.heads[r.log]
@@ -84,7 +90,7 @@ func (r *Replica) nextView(now time.Time) (registry.View, bool) {
 		StopCount: r.list.Count(), StopHash: r.listHash,
 	}
 	last := r.views[r.issuer]
-	due := last == nil || r.viewed.IsZero() || now.Sub(r.viewed) >= viewEvery ||
+	due := last == nil || r.viewed.IsZero() || now.Sub(r.viewed) >= r.viewEvery() ||
 		r.restless || last.View.Charter != v.Charter
 	m, _ := r.chain.Member(r.issuer)
 	return v, due && m.State == registry.MemberActive && r.silent() == nil
@@ -124,11 +130,12 @@ func (r *Replica) signView(ctx context.Context, v registry.View, now time.Time) 
 func (r *Replica) untilNext(now time.Time) time.Duration {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	wait := viewEvery - now.Sub(r.viewed)
+	every := r.viewEvery()
+	wait := every - now.Sub(r.viewed)
 	if wait <= 0 {
-		wait = viewEvery // it signs no views
+		wait = every // it signs no views
 	}
-	if r.deadline-now.Unix() < int64(viewEvery/time.Second) {
+	if r.deadline-now.Unix() <= int64(every/time.Second) {
 		wait = min(wait, time.Unix(r.deadline, 0).Sub(now))
 	}
 	return max(wait, time.Millisecond)
