@@ -124,8 +124,10 @@ func (m *member) register(n int) (ids []string) {
 	return ids
 }
 
-func (m *member) suspend(id string) *registry.Record { return m.append(revocation(id, registry.Suspend)) }
-func (m *member) revoke(id string) *registry.Record  { return m.append(revocation(id, registry.Revoke)) }
+func (m *member) suspend(id string) *registry.Record {
+	return m.append(revocation(id, registry.Suspend))
+}
+func (m *member) revoke(id string) *registry.Record { return m.append(revocation(id, registry.Revoke)) }
 
 // accept hands something over and wants an outcome without an error.
 func (m *member) accept(in federation.Inbound, want federation.Outcome) {
