@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -152,7 +153,13 @@ func (m *member) approve(name string) admin.Decision {
 // charter, see each other and hold the same logs.
 func agree(t testing.TB, members ...*member) {
 	t.Helper()
-	until(t, "the members agree", func() bool { return agreed(t, members) == "" })
+	var why string
+	t.Cleanup(func() {
+		if why != "" {
+			t.Logf("the members do not agree: %s", why)
+		}
+	})
+	until(t, "the members agree", func() bool { why = agreed(t, members); return why == "" })
 }
 
 // agreed says what the members do not agree on.
@@ -174,7 +181,7 @@ func agreed(t testing.TB, members []*member) string {
 			continue
 		}
 		if s.Federation != first.Federation || s.CharterVersion != first.CharterVersion || !slices.EqualFunc(s.Members, first.Members, sameHead) {
-			return m.cfg.Issuer + " holds something else"
+			return fmt.Sprintf("%s has %+v, the first %+v", m.cfg.Issuer, s.Members, first.Members)
 		}
 	}
 	return ""
@@ -198,12 +205,14 @@ func found(t testing.TB, n int, maxAge int64) []*member {
 	for len(members) < n {
 		m := joining(t, members[0])
 		members[0].awaitRequest(m.cfg.Issuer)
-		for i, by := range members {
-			if d := by.approveWhenSeen(m.cfg.Issuer); d.State == "in-force" {
-				break
-			} else if i == len(members)-1 {
-				t.Fatalf("all approved: %+v", d)
+		d := members[0].approve(m.cfg.Issuer)
+		for _, by := range members[1:] {
+			if d.State != "in-force" {
+				d = by.approveWhenSeen("admit", m.cfg.Issuer)
 			}
+		}
+		if d.State != "in-force" {
+			t.Fatalf("all approved: %+v", d)
 		}
 		members = append(members, m)
 		agree(t, members...)
@@ -211,16 +220,22 @@ func found(t testing.TB, n int, maxAge int64) []*member {
 	return members
 }
 
-// approveWhenSeen approves what concerns an issuer, as soon as this broker has
-// heard of it.
-func (m *member) approveWhenSeen(issuer string) (d admin.Decision) {
+// approveWhenSeen approves the proposal to admit or expel an issuer, as soon as
+// this broker has heard of it.
+func (m *member) approveWhenSeen(kind, issuer string) admin.Decision {
 	m.t.Helper()
-	until(m.t, m.cfg.Issuer+" can approve "+issuer, func() bool {
-		var err error
-		d, err = m.node.ApproveRequest(context.Background(), admin.Name{Name: issuer})
-		return err == nil
+	var cid string
+	until(m.t, m.cfg.Issuer+" hears of the proposal to "+kind+" "+issuer, func() bool {
+		list, err := m.node.ListRequests(context.Background())
+		check(m.t, err)
+		for _, r := range list.Requests {
+			if len(r.Changes) == 1 && r.Changes[0].Kind == kind && r.Changes[0].Issuer == issuer {
+				cid = r.Charter
+			}
+		}
+		return cid != ""
 	})
-	return d
+	return m.approve(cid)
 }
 
 // register registers an app, public by default.

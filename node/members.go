@@ -25,14 +25,14 @@ func (n *Node) ShowFederation(ctx context.Context) (admin.Federation, error) {
 	c := chain.Latest()
 	_, _, frozen := chain.Conflict()
 	f := admin.Federation{
-		Federation: chain.Federation(), Name: c.Name, CharterVersion: c.Version, Charter: c.CID,
+		Issuer: n.cfg.Issuer, Federation: chain.Federation(), Name: c.Name, CharterVersion: c.Version, Charter: c.CID,
 		Threshold: chain.Threshold(), ViewQuorum: chain.ViewQuorum(), BanThreshold: chain.BanThreshold(),
 		MaxAge: c.MaxAge, MaxSuspension: c.MaxSuspension, SuspensionQuota: c.SuspensionQuota,
 		ClientsPerMember: c.ClientsPerMember, Frozen: frozen, Joining: n.joiningStatus(),
 		Members: publish.Members(ctx, n.replica, n.cfg.Now()),
 	}
 	if asked, asks := n.asksFirst(); asks {
-		f = admin.Federation{Federation: asked, Joining: f.Joining, Members: []publish.Member{}}
+		f = admin.Federation{Issuer: n.cfg.Issuer, Federation: asked, Joining: f.Joining, Members: []publish.Member{}}
 	}
 	return f, nil
 }

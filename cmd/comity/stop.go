@@ -67,7 +67,7 @@ type appRevokeCmd struct {
 }
 
 func (appRevokeCmd) Help() string {
-	return `A revocation is final: no broker issues the app a token again, every token that it has is dead at every site, and nobody can take it back. To stop an app and look first: comity app suspend.
+	return `A revocation is final: no broker issues the app a token again, every token that it has is dead at every site, and nobody can take it back. For an app that another broker has registered it is a vote, and counts when enough members have voted (comity federation show); to stop such an app at once: comity app suspend. To stop an app and look first: comity app suspend.
 
   comity app revoke CLIENT_ID --reason malicious`
 }
@@ -88,6 +88,14 @@ func (e *environment) confirm(id string) error {
 		return err
 	}
 	question := fmt.Sprintf("This stops %q (%s, home %s) at every site, for good.", app.Name, app.State, app.Home)
+	var f admin.Federation
+	if err := e.node().Call(e.ctx, "/federation/show", struct{}{}, &f); err != nil {
+		return err
+	}
+	if f.Issuer != app.Home {
+		question = fmt.Sprintf("This is the vote of %s to stop %q (%s, home %s) at every site, for good; %d members must vote.",
+			f.Issuer, app.Name, app.State, app.Home, f.BanThreshold)
+	}
 	return e.typed(question, "its name", app.Name, "revoked")
 }
 

@@ -18,6 +18,7 @@ type Joining struct {
 
 // Federation is what `comity federation show` shows.
 type Federation struct {
+	Issuer           string           `json:"issuer"` // of this broker
 	Federation       string           `json:"federation"`
 	Name             string           `json:"name"`
 	CharterVersion   int64            `json:"charter_version"`
