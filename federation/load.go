@@ -225,7 +225,7 @@ func (r *Replica) loadRecords(k *known, s *Snapshot) error {
 // parseRow reads a stored record. That it is the one that was stored shows in
 // its CID.
 func parseRow(row Row) (registry.Entry, error) {
-	record, err := registry.ParseRecord([]byte(row.Raw))
+	record, err := registry.ParseRecord([]byte(row.Raw), row.Kind)
 	if err != nil {
 		return registry.Entry{}, damaged("entry %d of log %s: %w", row.Index, row.Log, err)
 	}
