@@ -223,6 +223,16 @@ func TestApprovalsOfSeveral(t *testing.T) {
 	until(t, "the member that left is stale", func() bool { return !c.status().Fresh })
 	until(t, "it says so", func() bool { return strings.Contains(c.status().StaleReason, "expelled") })
 	agreeOn(t, a.status().CharterVersion, a, b)
+	c.stop()
+	c.start() // to be looked at
+	if s := c.status(); s.Fresh || s.CharterVersion != a.status().CharterVersion {
+		t.Fatalf("after a restart it says %+v", s)
+	}
+	c.stop()
+	c.cfg.Join = newMember(t).cfg.Issuer
+	if err := c.tryStart(); err == nil || !strings.Contains(err.Error(), "begin anew") {
+		t.Fatalf("a directory whose membership has ended asks to join: %v", err)
+	}
 }
 
 // agreeOn waits until the members are fresh under a charter version.

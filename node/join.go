@@ -71,6 +71,10 @@ func (n *Node) settle(ctx context.Context) error {
 	if _, member := chain.Member(n.cfg.Join); member {
 		return nil
 	}
+	if own, _ := chain.Member(n.cfg.Issuer); own.State == registry.MemberExpelled {
+		return fmt.Errorf("%w: the membership of this broker in federation %s has ended, and with it the use of this data directory: begin anew in another one (--data), or start without --join to look at this one",
+			registry.ErrConflict, chain.Federation())
+	}
 	other, err := membership.Overview(ctx, n.peers, n.cfg.Join)
 	if err != nil {
 		n.log.Warn("--join is left aside: this broker is a member of a federation, and it cannot be seen whether it is that one", "federation", chain.Federation(), "error", err)
