@@ -38,10 +38,10 @@ func (p addressPolicy) dials(a ma.Multiaddr) error {
 	return fmt.Errorf("%w: %s is not a public address", errAddress, a)
 }
 
-// reaches: link-local addresses, where clouds keep their secrets, and
-// multicast are out in any case.
+// reaches: where clouds keep their secrets, link-local addresses and one more
+// prefix, is out in any case, and so is multicast.
 func (p addressPolicy) reaches(ip netip.Addr, a ma.Multiaddr) bool {
-	if ip.IsLinkLocalUnicast() || ip.IsMulticast() || ip.IsUnspecified() || ip.Zone() != "" {
+	if ip.IsLinkLocalUnicast() || ip.IsMulticast() || ip.IsUnspecified() || ip.Zone() != "" || cloud.Contains(ip) {
 		return false
 	}
 	return manet.IsPublicAddr(a) || p.allowPrivate && (ip.IsLoopback() || ip.IsPrivate())
@@ -75,6 +75,9 @@ func covers(known, a ma.Multiaddr) bool {
 	}
 	return false
 }
+
+// cloud is where one cloud keeps its metadata service inside of fc00::/7.
+var cloud = netip.MustParsePrefix("fd00:ec2::/32")
 
 // loopback is exempt from limits by address.
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}

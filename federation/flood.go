@@ -27,14 +27,27 @@ func (n *Network) inspect(from peer.ID, rpc *pubsub.RPC) error {
 	if n.faults.banned(from) {
 		return errFlood
 	}
-	control := rpc.GetControl()
-	cost := 1 + len(rpc.GetPublish()) + len(rpc.GetSubscriptions()) +
-		len(control.GetIhave()) + len(control.GetIwant()) + len(control.GetGraft()) + len(control.GetPrune()) + len(control.GetIdontwant())
-	if n.shares.allow(from, cost) {
+	if n.shares.allow(from, cost(rpc)) {
 		return nil
 	}
 	n.faults.charge(from, 1, errFlood.Error())
 	return errFlood
+}
+
+// cost of an RPC: its messages, and the message IDs that it makes us look up.
+func cost(rpc *pubsub.RPC) int {
+	control := rpc.GetControl()
+	ids := 0
+	for _, have := range control.GetIhave() {
+		ids += len(have.GetMessageIDs())
+	}
+	for _, want := range control.GetIwant() {
+		ids += len(want.GetMessageIDs())
+	}
+	for _, not := range control.GetIdontwant() {
+		ids += len(not.GetMessageIDs())
+	}
+	return 1 + len(rpc.GetPublish()) + len(rpc.GetSubscriptions()) + len(control.GetGraft()) + len(control.GetPrune()) + ids/16
 }
 
 // shares are the token buckets of the peers.

@@ -127,12 +127,12 @@ func scoring(topic string) (*pubsub.PeerScoreParams, *pubsub.PeerScoreThresholds
 	params := &pubsub.PeerScoreParams{
 		SkipAtomicValidation: true,
 		Topics: map[string]*pubsub.TopicScoreParams{topic: {
-			SkipAtomicValidation: true, TopicWeight: 1,
+			SkipAtomicValidation: true, TopicWeight: 1, TimeInMeshQuantum: time.Second, // a divisor
 			InvalidMessageDeliveriesWeight: -1, InvalidMessageDeliveriesDecay: 0.9,
 		}},
 		DecayInterval: time.Second, DecayToZero: 0.1, RetainScore: maxBan,
 	}
-	return params, &pubsub.PeerScoreThresholds{GossipThreshold: -50, PublishThreshold: -100, GraylistThreshold: -200}
+	return params, &pubsub.PeerScoreThresholds{GossipThreshold: -100, PublishThreshold: -200, GraylistThreshold: -2 * tolerance * tolerance}
 }
 
 // strangers is the blacklist: everybody but members that behave. Nobody is put

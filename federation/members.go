@@ -130,18 +130,25 @@ func (m *members) addresses(record *registry.Record) []peer.AddrInfo {
 // hint takes a broker record that did not come through a log. It reports
 // whether it says something new.
 func (m *members) hint(record *registry.Record) bool {
+	if record.Broker == nil || !m.later(record) || record.IssuedAt > m.replica.now().Add(registry.MaxAhead).Unix() {
+		return false
+	}
 	key, ok := m.replica.Chain().CurrentKey(record.Issuer)
-	if !ok || record.Broker == nil || record.Verify(key) != nil || record.IssuedAt > m.replica.now().Add(registry.MaxAhead).Unix() {
+	if !ok || record.Verify(key) != nil {
 		return false
 	}
 	m.mu.Lock()
-	if known := m.hints[record.Issuer]; known != nil && known.IssuedAt >= record.IssuedAt {
-		m.mu.Unlock()
-		return false
-	}
-	m.hints[record.Issuer] = record
+	m.hints[record.Issuer] = newer(m.hints[record.Issuer], record)
 	m.mu.Unlock()
 	return m.update()
+}
+
+// later says whether a broker record was issued after the one that is known.
+func (m *members) later(record *registry.Record) bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	known := m.known[record.Issuer]
+	return known == nil || record.IssuedAt > known.IssuedAt
 }
 
 // has says whether a peer is one of a member's, and of this one if an issuer

@@ -53,6 +53,9 @@ func (o *offences) charge(p peer.ID, weight float64, why string) {
 		o.peers[p] = f
 	}
 	f.count = max(0, f.count-float64(now.Sub(f.last))/float64(forgiveEvery)) + weight
+	if now.Sub(f.last) > 2*maxBan {
+		f.ban = 0
+	}
 	f.last = now
 	drop := f.count > tolerance && now.After(f.until)
 	if drop {

@@ -28,7 +28,7 @@ const (
 	maxRedial = 30 * time.Second
 	// yield is how long the one with the greater peer ID waits, so that two
 	// that find each other at the same time make one connection.
-	yield = 400 * time.Millisecond
+	yield = 250 * time.Millisecond
 	// Broker records are asked for over HTTP so often at most.
 	minFetch = 2 * time.Second
 	maxFetch = 5 * time.Minute
@@ -38,17 +38,19 @@ const (
 
 // attempt is how it went with one member that is not connected.
 type attempt struct {
-	failed  int
-	next    time.Time
+	failed          int
+	next            time.Time
+	busy, connected bool
+
+	// Only the attempt that is busy touches these.
 	fetched time.Time
 	fetch   time.Duration // pause after the last
-	busy    bool
 }
 
 // dialler keeps this node connected to the other members.
 type dialler struct {
 	*Network
-	attempts map[string]*attempt // by issuer; only the loop touches it
+	attempts map[string]*attempt // by issuer; only the loop touches them, but for what is busy
 	done     chan string         // issuers whose attempt has ended
 	slots    chan struct{}
 }
@@ -84,16 +86,14 @@ func (d *dialler) round(ctx context.Context) (started int, wait time.Duration) {
 	now := time.Now()
 	wanted := d.wanted()
 	wait = maxRedial
+	back := d.settle(wanted, now)
 	for _, m := range wanted {
 		a := d.attempts[m.issuer]
-		if a == nil {
-			a = &attempt{next: now.Add(d.yields(m))}
-			d.attempts[m.issuer] = a
+		if back && a.next.Sub(now) > time.Second {
+			a.next = now.Add(jittered(time.Second))
 		}
 		switch {
-		case a.busy:
-		case d.connected(m):
-			a.failed, a.next = 0, now.Add(d.yields(m))
+		case a.busy, a.connected:
 		case now.Before(a.next):
 			wait = min(wait, a.next.Sub(now))
 		default:
@@ -101,17 +101,35 @@ func (d *dialler) round(ctx context.Context) (started int, wait time.Duration) {
 			a.failed++
 			a.next = now.Add(jittered(d.pause(a.failed, len(wanted))))
 			started++
-			d.goes(func() { d.attempt(ctx, m.issuer, a) })
+			failed := a.failed
+			d.goes(func() { d.attempt(ctx, m.issuer, a, failed) })
 		}
 	}
 	return started, wait
+}
+
+// settle notes who is connected. It reports whether somebody is back who had
+// been away for long: then a link is up again, and others behind it wait too.
+func (d *dialler) settle(wanted []memberPeers, now time.Time) (back bool) {
+	for _, m := range wanted {
+		a := d.attempts[m.issuer]
+		if a == nil {
+			a = &attempt{next: now.Add(d.yields(m))}
+			d.attempts[m.issuer] = a
+		}
+		if a.connected = d.connected(m); a.connected {
+			back = back || a.failed > 2
+			a.failed, a.next = 0, now.Add(d.yields(m))
+		}
+	}
+	return back
 }
 
 // pause grows with each failure, up to the time in which so many members can
 // be dialled without being a load: a federation of three finds a member again
 // within the second.
 func (d *dialler) pause(failed, members int) time.Duration {
-	most := min(max(time.Second, time.Duration(members)*50*time.Millisecond), maxRedial)
+	most := min(max(time.Second, time.Duration(members)*200*time.Millisecond), maxRedial)
 	return min(minRedial<<min(failed, 10), most)
 }
 
@@ -142,7 +160,7 @@ func (d *dialler) wanted() []memberPeers {
 }
 
 // neighbours chooses the members that one connects to: all of them up to full,
-// else some, by a rule that both sides of a connection agree about.
+// else some, by a rule without a memory, so that it finds the same ones again.
 func neighbours(own string, all []memberPeers, full, some int) []memberPeers {
 	if len(all) <= full {
 		return all
@@ -158,14 +176,14 @@ func neighbours(own string, all []memberPeers, full, some int) []memberPeers {
 
 // attempt dials the peers of a member, and asks its issuer where they are now
 // when that fails.
-func (d *dialler) attempt(ctx context.Context, issuer string, a *attempt) {
+func (d *dialler) attempt(ctx context.Context, issuer string, a *attempt, failed int) {
 	defer func() { d.done <- issuer }()
 	d.slots <- struct{}{}
 	defer func() { <-d.slots }()
 	if m, ok := d.members.at(issuer); !ok || d.dial(ctx, m) {
 		return
 	}
-	if a.failed < 2 && d.hasAddress(issuer) || time.Since(a.fetched) < a.fetch {
+	if failed < 2 && d.hasAddress(issuer) || time.Since(a.fetched) < a.fetch {
 		return
 	}
 	a.fetch = min(max(minFetch, 2*a.fetch), maxFetch)

@@ -25,21 +25,19 @@ const (
 func (n *Network) handlePull(stream network.Stream) {
 	n.working.Add(1)
 	defer n.working.Done()
-	defer stream.Reset()
 	p := stream.Conn().RemotePeer()
 	if !n.members.has(p, "") || !n.serving.enter(p) {
+		_ = stream.Reset()
 		return
 	}
 	defer n.serving.leave(p)
-	if err := n.answer(stream); err != nil && n.ctx.Err() == nil {
+	if err := n.answer(stream); err != nil {
+		_ = stream.Reset()
 		n.judge(p, err)
 		n.log.Info("cannot answer a peer", "peer", p, "error", err)
 		return
 	}
-	_ = stream.CloseWrite()
-	// What was written may still be under way; the peer closes.
-	_ = stream.SetReadDeadline(time.Now().Add(frameTimeout))
-	_, _ = stream.Read(make([]byte, 1))
+	_ = stream.Close() // what was written is still delivered
 }
 
 func (n *Network) answer(stream network.Stream) error {
