@@ -120,7 +120,10 @@ func (r *Replica) settle(ctx context.Context, in *intake) error {
 	}
 	r.announce(also...)
 	r.tell(in.news...)
-	if r.restless || in.chain != nil {
+	r.mu.RLock()
+	restless := r.restless || in.chain != nil
+	r.mu.RUnlock()
+	if restless {
 		r.wake()
 	}
 	return nil

@@ -3,6 +3,7 @@
 package federation
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,9 @@ import (
 const proposalsPerMember = 4
 
 func (r *Replica) acceptCharter(ctx context.Context, raw []byte) (Outcome, error) {
+	if r.hasCharter(raw) {
+		return Known, nil // every peer offers them, and each has many signatures
+	}
 	charter, err := registry.ParseCharter(raw)
 	if err != nil {
 		return Known, err
@@ -26,6 +30,23 @@ func (r *Replica) acceptCharter(ctx context.Context, raw []byte) (Outcome, error
 	}
 	defer end()
 	return r.offer(ctx, charter, false)
+}
+
+// hasCharter reports whether these bytes are held.
+func (r *Replica) hasCharter(raw []byte) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for v := r.chain.Latest().Version; v > 0; v-- {
+		if bytes.Equal(r.chain.Version(v).Raw, raw) {
+			return true
+		}
+	}
+	for _, p := range r.proposals {
+		if bytes.Equal(p.Raw, raw) {
+			return true
+		}
+	}
+	return false
 }
 
 // offer takes a charter: as the next version, as more signatures, as a rival or

@@ -274,6 +274,21 @@ func TestCacheFollowsBrokers(t *testing.T) {
 	if a.status(ids[0]) != registry.ClientActive {
 		t.Error("the client of a broker that is active again is not")
 	}
+	// A key is cut where a thief had begun to use it: what stands there is void.
+	b.status(ids[1])
+	cut := successorOf(b.Chain())
+	one64, next := int64(1), registry.GenerateSigningKey()
+	cut.Version, cut.Previous = cut.Version+1, b.Chain().Latest().CID
+	cut.Members[2].Keys[0].Until = &one64
+	cut.Members[2].Keys = append(cut.Members[2].Keys, registry.MemberKey{Key: next.JWK(), From: 1})
+	charter, err := registry.NewCharter(cut, a.key, b.key, next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.accept(federation.Inbound{Charter: charter.Raw}, federation.New)
+	if b.status(ids[0]) != registry.ClientActive || b.status(ids[1]) != "not found" {
+		t.Errorf("after the cut: %s, %s", b.status(ids[0]), b.status(ids[1]))
+	}
 	// The same by evidence.
 	one, other := equivocate(c)
 	a.accept(federation.Inbound{Suffix: one.piece(2, 3)}, federation.New)

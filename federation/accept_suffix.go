@@ -18,13 +18,15 @@ const (
 	maxSuffixProof   = 128 // a log of 2^48 entries needs fewer
 )
 
-// entriesPerClient bounds a log beside clients_per_member: registrations are
-// updated, and stops come on top.
-const entriesPerClient = 20
+// A log may be that long: registrations are updated, and stops come on top.
+const (
+	entriesPerMember = 1_000
+	entriesPerClient = 20 // for each of clients_per_member
+)
 
 // maxEntries is how long a member's log may be.
 func maxEntries(chain *registry.Chain) int64 {
-	return 10_000 + entriesPerClient*chain.Latest().ClientsPerMember
+	return entriesPerMember + entriesPerClient*chain.Latest().ClientsPerMember
 }
 
 // lastKey is the key that signs heads: the current one, or the one with which

@@ -204,8 +204,13 @@ func TestStaged(t *testing.T) {
 	a.append(revocation(ids[2], registry.Reinstate))
 	late := a.register(3)
 	f := forge(a)
+	vote := f.revocation(b.register(1)[0], registry.Revoke, a.Chain().Latest().CID, nil)
+	f.add(vote.Raw, f.registration(nil).Raw)
 	b.accept(federation.Inbound{Suffix: f.piece(6, f.size()-1)}, federation.New)
 	for range 2 {
+		if slices.Contains(b.HeardStops(), vote.Raw) || len(b.HeardStops()) != 2 {
+			t.Errorf("%d heard stops, or a vote among them", len(b.HeardStops()))
+		}
 		if got := b.Vector().Logs[a.log].Size; got != 6 {
 			t.Fatalf("the head is of size %d, want 6", got)
 		}
@@ -215,7 +220,7 @@ func TestStaged(t *testing.T) {
 		if b.status(late[0]) != "not found" {
 			t.Error("a staged client is shown")
 		}
-		if all, err := b.Clients(t.Context(), "", 100); err != nil || len(all) != 6 {
+		if all, err := b.Clients(t.Context(), "", 100); err != nil || len(all) != 7 {
 			t.Errorf("%d clients, %v", len(all), err)
 		}
 		if _, err := b.BrokerRecord(t.Context(), a.log); !errors.Is(err, registry.ErrNotFound) {
@@ -232,8 +237,8 @@ func TestStaged(t *testing.T) {
 		}
 		b.open()
 	}
-	if wants, err := b.Wants(t.Context(), a.Vector()); err != nil || len(wants) != 1 || wants[0].From != f.size()-1 {
-		t.Errorf("what is wanted next: %v, %v", wants, err)
+	if from := b.wants(a, a.log); from != a.Vector().Logs[a.log].Size {
+		t.Errorf("wanted next: entries from %d", from)
 	}
 	b.pull(a, 1)
 	if b.status(late[0]) != registry.ClientActive || b.status(ids[2]) != registry.ClientActive || len(b.HeardStops()) != 0 {
@@ -310,9 +315,46 @@ func TestLazySignature(t *testing.T) {
 func TestFault58Quotas(t *testing.T) {
 	s := newSeveral(t, 2, func(c *registry.Charter) { c.ClientsPerMember = 3 })
 	a, b := s.members[0], s.members[1]
-	a.register(3)
+	ids := a.register(3)
 	f := forge(a)
-	f.add(f.registration(nil).Raw)
-	b.accept(federation.Inbound{Suffix: forge(a).piece(0, 3)}, federation.New)
-	b.refuse(federation.Inbound{Suffix: f.piece(3, 4)}, registry.ErrLimit)
+	b.accept(f.all(), federation.New)
+	b.refuse(federation.Inbound{Suffix: f.branch().add(f.registration(nil).Raw).piece(3, 4)}, registry.ErrLimit)
+
+	const most = 1_000 + 20*3
+	for f.size() < most {
+		f.add(f.update(registry.CID([]byte(f.raws[f.size()-1])), 1, ids[0], "Update").Raw)
+	}
+	full := f.branch()
+	full.add(f.update(ids[1], 1, ids[1], "Update").Raw)
+	b.refuse(federation.Inbound{Suffix: full.piece(3, most+1)}, registry.ErrLimit)
+	b.accept(federation.Inbound{Suffix: f.piece(3, most)}, federation.New)
+	b.refuse(federation.Inbound{Suffix: full.piece(most, most+1)}, registry.ErrLimit)
+	if err := a.store.Write(t.Context(), updateOf(b, a.log, 3)); err != nil {
+		t.Fatal(err)
+	}
+	a.open()
+	if _, _, err := a.Append(t.Context(), federation.Draft{Broker: &registry.Broker{Organisation: "A", TokenKeys: []registry.JWK{registry.GenerateSigningKey().JWK()}}}); !errors.Is(err, registry.ErrLimit) {
+		t.Errorf("own record: %v", err)
+	}
+}
+
+// updateOf is what m has of a log from an index on.
+func updateOf(m *member, log string, from int64) federation.Update {
+	t := m.s.t
+	t.Helper()
+	snapshot, err := m.store.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range snapshot.Heads {
+		if h.Log == log {
+			rows, err := m.store.Rows(t.Context(), log, from, h.Size)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return federation.Update{Log: log, Before: from, Rows: rows, Checkpoint: &registry.Checkpoint{Size: h.Size, Root: h.Root, Raw: h.Checkpoint}}
+		}
+	}
+	t.Fatal("no such log")
+	return federation.Update{}
 }

@@ -83,8 +83,11 @@ func TestFault68LaggingClock(t *testing.T) {
 		}
 	}
 	// After max_age without such views nothing is known of their clocks.
+	s.now = s.now.Add(11 * time.Second)
+	if err := a.Fresh(s.now); !errors.Is(err, registry.ErrStale) || strings.Contains(err.Error(), "behind") {
+		t.Errorf("long after such views: %v", err)
+	}
 	s.now = s.now.Add(time.Hour)
-	s.now = s.now.Add(time.Second)
 	fresh()
 }
 

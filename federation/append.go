@@ -45,7 +45,7 @@ func (r *Replica) Append(ctx context.Context, d Draft) (*registry.Record, int64,
 		return nil, 0, err
 	}
 	defer end()
-	if err := r.silent(); err != nil {
+	if err := r.maySign(); err != nil {
 		return nil, 0, err
 	}
 	now := r.now()

@@ -37,6 +37,13 @@ func (c *checked) add(log string, index int64) {
 	c.logs[log] = bits
 }
 
+// clear forgets everything.
+func (c *checked) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.logs)
+}
+
 // genuine reports whether an entry under a head has a good signature. Stops and
 // broker records were verified before they were stored; registrations, of which
 // there may be a million, are verified here when they are first used. A bad one

@@ -34,7 +34,7 @@ func (r *Replica) Propose(ctx context.Context, draft registry.Charter) (*registr
 		}
 	}
 	draft.IssuedAt = max(r.now().Unix(), latest.IssuedAt)
-	if err := r.maySign(""); err != nil {
+	if err := r.mayApprove(""); err != nil {
 		return nil, err
 	}
 	charter, err := registry.NewCharter(draft, r.key)
@@ -68,7 +68,7 @@ func (r *Replica) Approve(ctx context.Context, cid string) (*registry.SignedChar
 }
 
 func (r *Replica) approve(ctx context.Context, p *registry.SignedCharter) (*registry.SignedCharter, error) {
-	if err := r.maySign(p.CID); err != nil {
+	if err := r.mayApprove(p.CID); err != nil {
 		return nil, err
 	}
 	signed, err := p.AddSignature(r.key)
@@ -78,9 +78,9 @@ func (r *Replica) approve(ctx context.Context, p *registry.SignedCharter) (*regi
 	return r.offerOwn(ctx, signed)
 }
 
-// maySign refuses a second signature for one version, unless the first is old.
-func (r *Replica) maySign(cid string) error {
-	if err := r.silent(); err != nil {
+// mayApprove refuses a second signature for one version, unless the first is old.
+func (r *Replica) mayApprove(cid string) error {
+	if err := r.maySign(); err != nil {
 		return err
 	}
 	for _, p := range r.proposals {
@@ -114,8 +114,9 @@ func (r *Replica) Proposals() []*registry.SignedCharter {
 
 // Adopt replaces the charter of a federation of one by those of the federation
 // that admitted this broker, all versions, the oldest first. The own log goes
-// on. It refuses (registry.ErrConflict) when this broker is in a federation
-// with others, or when the newest charter does not have this issuer as an
+// on; of a federation that this broker has left, nothing else stays. It refuses
+// (registry.ErrConflict) when this broker is in a federation with others, or
+// when the newest charter does not have this issuer as an
 // active member with this key from the first log entry on; registry.ErrLimit
 // when the own log is longer than the charter allows. Adopting the charters
 // that hold already is no error.
@@ -138,7 +139,8 @@ func (r *Replica) Adopt(ctx context.Context, charters [][]byte) error {
 	r.mu.Lock()
 	r.certified = certified{} // by nobody of this federation
 	r.mu.Unlock()
-	in := &intake{Update: Update{Replace: true, Charters: signed}, chain: adopted, reload: true}
+	r.checked.clear()
+	in := &intake{Update: Update{Log: r.log, Replace: true, Charters: signed}, chain: adopted, reload: true}
 	for _, raw := range charters {
 		in.news = append(in.news, News{Inbound: Inbound{Charter: raw}})
 	}
@@ -171,10 +173,12 @@ func readChain(raws [][]byte) (*registry.Chain, []*registry.SignedCharter, error
 }
 
 func (r *Replica) mayAdopt(adopted *registry.Chain) error {
-	if err := r.silent(); err != nil {
+	former, _ := r.chain.Member(r.issuer)
+	left := former.State == registry.MemberExpelled
+	if err := r.maySign(); err != nil && !left {
 		return err
 	}
-	if members := r.chain.Latest().Members; len(members) > 1 {
+	if members := r.chain.Latest().Members; len(members) > 1 && !left {
 		return fmt.Errorf("%w: this broker is in a federation with %d others: leave that one first", registry.ErrConflict, len(members)-1)
 	}
 	m, ok := adopted.Member(r.issuer)

@@ -107,7 +107,10 @@ func TestAdoptRefusals(t *testing.T) {
 	impostor := &member{issuer: applicant.issuer, key: registry.GenerateSigningKey()}
 	s.admit(impostor)
 	refuse("another key for its issuer", a.Charters(1), registry.ErrConflict)
-	if err := s.members[1].Adopt(t.Context(), newAlone(s, "https://other.example").Charters(1)); !errors.Is(err, registry.ErrConflict) {
+	tempter := &several{t: t, now: s.now}
+	tempter.members = []*member{newAlone(tempter, "https://other.example")}
+	tempter.admit(s.members[1])
+	if err := s.members[1].Adopt(t.Context(), tempter.members[0].Charters(1)); !errors.Is(err, registry.ErrConflict) {
 		t.Errorf("a member of several: %v", err)
 	}
 
@@ -203,7 +206,31 @@ func TestFault51ReplacedKey(t *testing.T) {
 	b.refuse(federation.Inbound{Suffix: thief.piece(3, 4)}, registry.ErrSignature)
 	stop := func(v *registry.Revocation) { v.Sequence, v.Previous = 1, ids[0] }
 	b.refuse(federation.Inbound{Heard: thief.revocation(ids[0], registry.Revoke, charter.CID, stop).Raw}, registry.ErrStale)
+	thief.hashes, thief.raws = thief.hashes[:0:0], nil
+	thief.add(thief.registration(nil).Raw, thief.registration(nil).Raw, thief.registration(nil).Raw)
+	one, err := registry.OpenCheckpoint(thief.head(3, a.key), registry.Origin(a.issuer), a.key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := registry.OpenCheckpoint(old.head(3, a.key), registry.Origin(a.issuer), a.key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fork *registry.ForkError
+	if !errors.As(registry.CheckFork(one, two), &fork) {
+		t.Fatal("no fork")
+	}
+	document, err := fork.Fork.Document(a.key.JWK())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.refuse(federation.Inbound{Evidence: document}, registry.ErrStale)
 	old.key = next
+	early := old.piece(0, 3)
+	early.Log, early.Raws, early.Checkpoint, early.Proof = a.log, early.Raws[:2], old.head(2, next), nil
+	c := s.members[2]
+	c.accept(federation.Inbound{Charter: charter.Raw}, federation.New)
+	c.refuse(federation.Inbound{Suffix: early}, registry.ErrSignature) // it began at 3
 	byNew := old.registration(nil)
 	old.add(byNew.Raw)
 	piece := old.piece(3, 4)
@@ -219,4 +246,41 @@ func TestFault51ReplacedKey(t *testing.T) {
 	piece = old.piece(4, 5)
 	piece.Log = a.log
 	b.refuse(federation.Inbound{Suffix: piece}, registry.ErrSignature)
+}
+
+// Who has left a federation may join another, with its log and its clients, and
+// takes nothing else along.
+func TestAdoptAfterLeaving(t *testing.T) {
+	old := newSeveral(t, 3)
+	leaver := old.members[2]
+	mine, theirs := leaver.register(2), old.members[0].register(1)
+	old.meet()
+	draft := successorOf(leaver.Chain())
+	two := int64(2)
+	draft.Members[2].State, draft.Members[2].Keys[0].Until = registry.MemberExpelled, &two
+	old.enact(draft)
+	if leaver.status(mine[0]) != registry.ClientSuspended {
+		t.Errorf("a client of a broker that left is %s", leaver.status(mine[0]))
+	}
+	s := &several{t: t, now: old.now}
+	next := newAlone(s, "https://n1.example")
+	leaver.s, s.members = s, []*member{next}
+	s.now = s.now.Add(time.Minute)
+	s.admit(leaver)
+	if err := leaver.Adopt(t.Context(), next.Charters(1)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if leaver.status(mine[0]) != registry.ClientActive || leaver.status(theirs[0]) != "not found" || leaver.Registered() != 2 {
+			t.Errorf("%s, %s, %d clients", leaver.status(mine[0]), leaver.status(theirs[0]), leaver.Registered())
+		}
+		leaver.open()
+	}
+	s.members = append(s.members, leaver)
+	leaver.register(1)
+	s.meet()
+	s.agree()
+	if next.status(mine[1]) != registry.ClientActive {
+		t.Error("the log did not go along")
+	}
 }

@@ -10,8 +10,14 @@ import (
 	"github.com/comity-network/comity/registry"
 )
 
-// silent says why this broker may sign nothing, and is nil when it may. mu or
-// writing is held.
+// maySign says why this broker may sign nothing, or returns nil.
+func (r *Replica) maySign() error {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.silent()
+}
+
+// silent is maySign for those who hold mu.
 func (r *Replica) silent() error {
 	m, _ := r.chain.Member(r.issuer)
 	switch {
@@ -60,9 +66,9 @@ func (r *Replica) acceptOwn(ctx context.Context, p *piece, h *head) (Outcome, er
 		r.mu.Lock()
 		r.ahead = p.head
 		r.mu.Unlock()
-		r.logger.Error("this broker stops signing", "error", r.silent())
+		r.logger.Error("this broker stops signing", "error", r.maySign())
 	}
-	return Known, fmt.Errorf("%w: %w", registry.ErrConflict, r.silent())
+	return Known, fmt.Errorf("%w: %w", registry.ErrConflict, r.maySign())
 }
 
 // loadAhead finds out whether a head of the own log that others had is still
@@ -80,9 +86,9 @@ func (r *Replica) loadAhead(ctx context.Context, k *known) error {
 }
 
 // acceptOwnView looks at a view by this broker's own key. One that is newer
-// than the newest that was signed here, since this process began to, was signed
-// by another process; an older one that is not remembered tells how far the
-// log had come.
+// than the newest that was signed here, and than this process, was signed by
+// another process. Older ones, which are not remembered, tell how far the log had
+// come.
 func (r *Replica) acceptOwnView(ctx context.Context, v *registry.Record) (Outcome, error) {
 	end, err := r.begin(ctx)
 	if err != nil {
@@ -90,11 +96,11 @@ func (r *Replica) acceptOwnView(ctx context.Context, v *registry.Record) (Outcom
 	}
 	defer end()
 	h, last := r.heads[r.log], r.views[r.issuer]
-	if last != nil && v.IssuedAt <= last.IssuedAt && v.View.LogSize <= h.Size {
-		return Known, nil
+	newest := r.opened
+	if last != nil {
+		newest = max(newest, last.IssuedAt)
 	}
-	if v.View.LogSize <= h.Size && v.IssuedAt <= r.opened {
-		r.lastIAT = max(r.lastIAT, v.IssuedAt) // of before a backup was restored
+	if v.IssuedAt <= newest && v.View.LogSize <= h.Size {
 		return Known, nil
 	}
 	if r.doubled == nil {

@@ -87,7 +87,9 @@ type Update struct {
 	Proposals []*registry.SignedCharter // charters that lack approvals
 	Withdrawn []string                  // CIDs of proposals that are none any more
 	Evidence  []Evidence
-	// Replace drops all charters and proposals that were stored before.
+	// Replace drops all that was stored before, but for the entries, the head
+	// and the view of Log, and for EvidenceAhead: this broker goes to another
+	// federation, with its own log.
 	Replace bool
 }
 

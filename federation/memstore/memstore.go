@@ -157,13 +157,12 @@ func (s *Store) apply(u federation.Update) {
 			proposals: map[string]*registry.SignedCharter{},
 		}
 	}
+	if u.Replace {
+		s.leave(u.Log)
+	}
 	s.applyLog(u)
 	for _, v := range u.Views {
 		s.views[v.Log] = v.Record
-	}
-	if u.Replace {
-		clear(s.charters)
-		clear(s.proposals)
 	}
 	for _, c := range u.Charters {
 		s.charters[c.CID] = c
@@ -179,6 +178,17 @@ func (s *Store) apply(u federation.Update) {
 			s.evidence = append(s.evidence, e)
 		}
 	}
+}
+
+// leave drops all but what is about one log.
+func (s *Store) leave(log string) {
+	maps.DeleteFunc(s.logs, func(l string, _ []federation.Row) bool { return l != log })
+	maps.DeleteFunc(s.heads, func(l string, _ federation.Head) bool { return l != log })
+	maps.DeleteFunc(s.views, func(l string, _ *registry.Record) bool { return l != log })
+	s.evidence = slices.DeleteFunc(s.evidence, func(e federation.Evidence) bool { return e.Kind != federation.EvidenceAhead })
+	clear(s.heard)
+	clear(s.charters)
+	clear(s.proposals)
 }
 
 func (s *Store) applyLog(u federation.Update) {

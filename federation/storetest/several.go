@@ -146,11 +146,33 @@ func testReplaceCharters(t *testing.T, open func() federation.Store) {
 	s := open()
 	a := newBroker(t, "https://a.example")
 	one, other, third := a.charterNamed(t, "One"), a.charterNamed(t, "Other"), a.charterNamed(t, "Third")
+	b := newBroker(t, "https://b.example")
 	write(t, s, a.grow(1))
-	write(t, s, federation.Update{Charters: []*registry.SignedCharter{one}, Proposals: []*registry.SignedCharter{third}})
-	write(t, s, federation.Update{Charters: []*registry.SignedCharter{other}, Replace: true})
-	if got := load(t, open()); len(got.Charters) != 1 || string(got.Charters[0]) != string(other.Raw) || len(got.Proposals) != 0 || len(got.Heads) != 1 {
-		t.Errorf("%d charters, %d proposals, %d heads", len(got.Charters), len(got.Proposals), len(got.Heads))
+	write(t, s, a.append(a.broker(1)))
+	own := federation.Evidence{Kind: federation.EvidenceAhead, Subject: "own", A: "1"}
+	view := a.view(1)
+	write(t, s, federation.Update{
+		Charters: []*registry.SignedCharter{one}, Proposals: []*registry.SignedCharter{third},
+		Views: []federation.View{view}, Evidence: []federation.Evidence{own},
+	})
+	want := load(t, s)
+	want.Charters, want.Proposals = [][]byte{other.Raw}, nil
+	theirs := b.grow(2)
+	theirs.Views = []federation.View{b.view(1)}
+	theirs.Heard = []federation.Row{b.heard(a.rows[0].Client)}
+	theirs.Evidence = []federation.Evidence{{Kind: federation.EvidenceFork, Subject: "b", A: "1"}}
+	write(t, s, theirs)
+	write(t, s, b.append(b.broker(1)))
+	write(t, s, federation.Update{Log: a.log, Charters: []*registry.SignedCharter{other}, Replace: true})
+	s = open()
+	if got := load(t, s); !reflect.DeepEqual(got, want) {
+		t.Errorf("left is\n%+v\nwant\n%+v", got, want)
+	}
+	if got := rows(t, s, b.log, 0, 9); len(got) != 0 {
+		t.Errorf("%d entries of another log are left", len(got))
+	}
+	if got := rows(t, s, a.log, 0, 9); !reflect.DeepEqual(got, a.rows) {
+		t.Errorf("%d entries of the own log are left", len(got))
 	}
 }
 

@@ -22,7 +22,7 @@ var _ federation.Store = (*Store)(nil)
 func (s *Store) Write(ctx context.Context, u federation.Update) error {
 	err := s.write(ctx, func(tx *sql.Tx) error {
 		for _, step := range []func(context.Context, *sql.Tx, federation.Update) error{
-			s.writeHeard, s.writeLog, s.writeViews, s.writeCharters, s.writeProposals, s.writeEvidence,
+			s.leave, s.writeHeard, s.writeLog, s.writeViews, s.writeCharters, s.writeProposals, s.writeEvidence,
 		} {
 			if err := step(ctx, tx, u); err != nil {
 				return err
@@ -34,6 +34,26 @@ func (s *Store) Write(ctx context.Context, u federation.Update) error {
 		return err
 	}
 	return s.noteOwnHead(u.Checkpoint)
+}
+
+// leave drops all but what is about the own log, for Update.Replace.
+func (s *Store) leave(ctx context.Context, tx *sql.Tx, u federation.Update) error {
+	if !u.Replace {
+		return nil
+	}
+	for _, table := range []string{"records", "heads", "views"} {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE log <> $1`, u.Log); err != nil {
+			return err
+		}
+	}
+	for _, drop := range []string{
+		`DELETE FROM heard`, `DELETE FROM charters`, `DELETE FROM proposals`, `DELETE FROM evidence WHERE kind <> 'ahead'`,
+	} {
+		if _, err := tx.ExecContext(ctx, drop); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *Store) writeLog(ctx context.Context, tx *sql.Tx, u federation.Update) error {
@@ -156,13 +176,6 @@ func (s *Store) writeViews(ctx context.Context, tx *sql.Tx, u federation.Update)
 }
 
 func (s *Store) writeCharters(ctx context.Context, tx *sql.Tx, u federation.Update) error {
-	if u.Replace {
-		for _, drop := range []string{`DELETE FROM charters`, `DELETE FROM proposals`} {
-			if _, err := tx.ExecContext(ctx, drop); err != nil {
-				return err
-			}
-		}
-	}
 	for _, c := range u.Charters {
 		if _, err := tx.ExecContext(ctx, `
 			INSERT INTO charters (cid, version, raw) VALUES ($1, $2, $3) ON CONFLICT (cid) DO UPDATE SET raw = excluded.raw`,
