@@ -5,7 +5,6 @@ package federation
 import (
 	"context"
 	"crypto/sha256"
-	"fmt"
 	"time"
 
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
@@ -21,47 +20,8 @@ const (
 	gossipBurst = 64
 )
 
-// gossip is the topic of one federation.
-type gossip struct {
-	federation string
-	topic      *pubsub.Topic
-	leave      context.CancelFunc
-}
-
 // topicName is where the members of a federation gossip.
 func topicName(federation string) string { return "/comity/" + federation + "/1" }
-
-// join enters the topic of the federation, once that has several members. A
-// broker that was admitted to another federation changes over.
-func (n *Network) join() error {
-	chain := n.replica.Chain()
-	federation := chain.Federation()
-	if len(chain.ActiveMembers()) < 2 {
-		federation = ""
-	}
-	if n.gossip.federation == federation {
-		return nil
-	}
-	n.leave()
-	if federation == "" {
-		return nil
-	}
-	ctx, cancel := context.WithCancel(n.ctx)
-	topic, err := n.enter(ctx, topicName(federation))
-	if err != nil {
-		cancel()
-		return fmt.Errorf("join gossip: %w", err)
-	}
-	n.gossip = gossip{federation: federation, topic: topic, leave: cancel}
-	return nil
-}
-
-func (n *Network) leave() {
-	if n.gossip.leave != nil {
-		n.gossip.leave()
-	}
-	n.gossip = gossip{}
-}
 
 func (n *Network) enter(ctx context.Context, name string) (*pubsub.Topic, error) {
 	ps, err := pubsub.NewGossipSub(ctx, n.host, n.gossipOptions(name)...)

@@ -31,8 +31,9 @@ type intruder struct {
 	ctx  context.Context
 }
 
-// newIntruder takes the place of a node that does not run.
-func newIntruder(t testing.TB, n *clusterNode) *intruder {
+// newIntruder takes the place of a node that does not run. It may tell others
+// addresses that are not its own.
+func newIntruder(t testing.TB, n *clusterNode, tells ...string) *intruder {
 	t.Helper()
 	var config federation.NetworkConfig
 	n.c.configure(n, &config)
@@ -44,6 +45,11 @@ func newIntruder(t testing.TB, n *clusterNode) *intruder {
 		libp2p.Identity(key), libp2p.ListenAddrStrings(config.Listen...), libp2p.ResourceManager(&network.NullResourceManager{}),
 		libp2p.DisableRelay(), libp2p.ForceReachabilityPublic(), libp2p.DisableIdentifyAddressDiscovery(),
 		libp2p.DisableMetrics(), libp2p.Ping(false), libp2p.UDPBlackHoleSuccessCounter(nil),
+	}
+	if len(tells) > 0 {
+		options = append(options, libp2p.AddrsFactory(func([]ma.Multiaddr) []ma.Multiaddr {
+			return []ma.Multiaddr{ma.StringCast(tells[0])}
+		}))
 	}
 	h, err := libp2p.New(append(options, config.Transport...)...)
 	if err != nil {

@@ -91,11 +91,13 @@ func (m *members) expel(record *registry.Record) {
 	}
 }
 
-func newer(a, b *registry.Record) *registry.Record {
-	if a == nil || b != nil && b.IssuedAt > a.IssuedAt {
-		return b
+// newer chooses between what a log says and what the member handed out. Of two
+// from one second it is the latter: a log is never ahead of its broker.
+func newer(log, handed *registry.Record) *registry.Record {
+	if log == nil || handed.IssuedAt >= log.IssuedAt {
+		return handed
 	}
-	return a
+	return log
 }
 
 func sameMember(a, b *memberPeers) bool {
@@ -138,17 +140,18 @@ func (m *members) hint(record *registry.Record) bool {
 		return false
 	}
 	m.mu.Lock()
-	m.hints[record.Issuer] = newer(m.hints[record.Issuer], record)
+	m.hints[record.Issuer] = record
 	m.mu.Unlock()
 	return m.update()
 }
 
-// later says whether a broker record was issued after the one that is known.
+// later says whether a broker record is another than the one that is known, and
+// not older.
 func (m *members) later(record *registry.Record) bool {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	known := m.known[record.Issuer]
-	return known == nil || record.IssuedAt > known.IssuedAt
+	return known == nil || record.IssuedAt >= known.IssuedAt && record.Raw != known.Raw
 }
 
 // has says whether a peer is one of a member's, and of this one if an issuer

@@ -35,7 +35,7 @@ type NetworkConfig struct {
 	// their known addresses; it must be guarded, since members choose where
 	// it goes. nil: nothing is fetched.
 	HTTP *http.Client
-	// Datastore keeps the records of the DHT; in memory if nil.
+	// Datastore keeps the values of the DHT. nil: the node takes no part in it.
 	Datastore datastore.Batching
 	Now       func() time.Time // time.Now if nil
 	Log       *slog.Logger     // slog.Default if nil
@@ -59,13 +59,17 @@ type Network struct {
 	faults  *offences
 	pulls   *puller
 	serving *turnstile
-	gossip  gossip // only Run touches it
 	news    *newsQueue
 	records *rate.Limiter // registrations in gossip
 	shares  shares
 	heardOf recent
 	lost    chan struct{} // a peer is gone: look whom to dial. Capacity 1
 	vector  atomic.Pointer[Vector]
+
+	directory atomic.Pointer[Directory] // nil: not in the DHT
+
+	// Only Run touches it, and Close after that.
+	presence presence
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
@@ -134,7 +138,6 @@ func (n *Network) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			loops.Wait()
-			n.leave()
 			return nil
 		case <-n.news.kick:
 			n.follow(n.news.take())
@@ -183,6 +186,7 @@ func (n *Network) goes(work func()) {
 func (n *Network) Close() error {
 	n.cancel()
 	err := n.host.Close()
+	n.leave()
 	n.working.Wait()
 	return err
 }
@@ -190,7 +194,7 @@ func (n *Network) Close() error {
 // Addresses are the multiaddrs that this host can be reached at, as broker
 // records name them.
 func (n *Network) Addresses() []string {
-	var all []string
+	all := []string{}
 	for _, a := range n.host.Addrs() {
 		all = append(all, a.String())
 	}

@@ -75,14 +75,14 @@ func (n *Network) publishOwn(in Inbound) {
 
 // send publishes one message. What is too long for gossip is told by heads.
 func (n *Network) send(in Inbound) {
-	if n.gossip.topic == nil {
+	if n.presence.topic == nil {
 		return
 	}
 	doc, err := encodeMessage(in)
 	if err != nil || len(doc) > maxGossip-4096 || n.heardOf.has(digest(doc)) {
 		return
 	}
-	if err := n.gossip.topic.Publish(n.ctx, doc); err != nil && n.ctx.Err() == nil {
+	if err := n.presence.topic.Publish(n.ctx, doc); err != nil && n.ctx.Err() == nil {
 		n.log.Warn("cannot publish", "error", err)
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 
@@ -33,11 +32,15 @@ const (
 	minFetch = 2 * time.Second
 	maxFetch = 5 * time.Minute
 
+	// dialLong is when a member is asked where it is while it is still being
+	// dialled: a UDP port where nobody is does not say so.
+	dialLong = time.Second
 	maxDials = 64
 )
 
 // attempt is how it went with one member that is not connected.
 type attempt struct {
+	at              memberPeers // where it was
 	failed          int
 	next            time.Time
 	busy, connected bool
@@ -101,8 +104,7 @@ func (d *dialler) round(ctx context.Context) (started int, wait time.Duration) {
 			a.failed++
 			a.next = now.Add(jittered(d.pause(a.failed, len(wanted))))
 			started++
-			failed := a.failed
-			d.goes(func() { d.attempt(ctx, m.issuer, a, failed) })
+			d.goes(func() { d.attempt(ctx, m.issuer, a) })
 		}
 	}
 	return started, wait
@@ -114,8 +116,11 @@ func (d *dialler) settle(wanted []memberPeers, now time.Time) (back bool) {
 	for _, m := range wanted {
 		a := d.attempts[m.issuer]
 		if a == nil {
-			a = &attempt{next: now.Add(d.yields(m))}
+			a = new(attempt)
 			d.attempts[m.issuer] = a
+		}
+		if !a.busy && (a.next.IsZero() || !sameMember(&a.at, &m)) { // new, or somewhere else
+			*a = attempt{at: m, next: now.Add(d.yields(m))}
 		}
 		if a.connected = d.connected(m); a.connected {
 			back = back || a.failed > 2
@@ -174,35 +179,42 @@ func neighbours(own string, all []memberPeers, full, some int) []memberPeers {
 	return near[:some]
 }
 
-// attempt dials the peers of a member, and asks its issuer where they are now
-// when that fails.
-func (d *dialler) attempt(ctx context.Context, issuer string, a *attempt, failed int) {
+// attempt dials the peers of a member. When that fails, or takes long, the
+// issuer is asked where they are now.
+func (d *dialler) attempt(ctx context.Context, issuer string, a *attempt) {
 	defer func() { d.done <- issuer }()
 	d.slots <- struct{}{}
 	defer func() { <-d.slots }()
-	if m, ok := d.members.at(issuer); !ok || d.dial(ctx, m) {
+	m, ok := d.members.at(issuer)
+	if !ok {
 		return
 	}
-	if failed < 2 && d.hasAddress(issuer) || time.Since(a.fetched) < a.fetch {
-		return
+	dialled := make(chan bool, 1)
+	go func() { dialled <- d.dial(ctx, m) }()
+	timer := time.NewTimer(dialLong)
+	defer timer.Stop()
+	select {
+	case connected := <-dialled:
+		if connected {
+			return
+		}
+		dialled <- false
+	case <-timer.C:
 	}
-	a.fetch = min(max(minFetch, 2*a.fetch), maxFetch)
-	a.fetched = time.Now()
-	if d.ask(ctx, issuer) {
-		if m, ok := d.members.at(issuer); ok && d.dial(ctx, m) {
-			a.fetch = 0
+	if time.Since(a.fetched) >= a.fetch {
+		a.fetched, a.fetch = time.Now(), min(max(minFetch, 2*a.fetch), maxFetch)
+		if d.ask(ctx, issuer) {
+			if m, ok = d.members.at(issuer); ok {
+				d.dial(ctx, m)
+			}
 		}
 	}
-}
-
-func (d *dialler) hasAddress(issuer string) bool {
-	m, _ := d.members.at(issuer)
-	return slices.ContainsFunc(m.peers, func(p peer.AddrInfo) bool { return len(p.Addrs) > 0 })
+	<-dialled
 }
 
 // dial connects to each peer of a member, at the addresses of its broker record
 // alone, whatever others said and however often it failed before.
-func (d *dialler) dial(ctx context.Context, m memberPeers) bool {
+func (d *dialler) dial(ctx context.Context, m memberPeers) (connected bool) {
 	all := len(m.peers) > 0
 	for _, p := range m.peers {
 		if d.host.Network().Connectedness(p.ID) == network.Connected {

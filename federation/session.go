@@ -186,6 +186,9 @@ func (n *Network) enforce() {
 		n.log.Info("connection closed", "peer", c.RemotePeer(), "member", n.members.has(c.RemotePeer(), ""))
 		_ = c.Close()
 	}
+	if d := n.directory.Load(); d != nil {
+		d.Enforce()
+	}
 }
 
 // drop closes the connections of a peer that did what no honest one does.
