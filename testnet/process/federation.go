@@ -31,6 +31,8 @@ type Member struct {
 	State  string `json:"state"`
 	Head   Head   `json:"head"`
 	Online bool   `json:"online"`
+
+	ViewAge *int64 `json:"view_age"` // seconds; nil: no view of it is known
 }
 
 // Head is how far a node knows a member's log.
