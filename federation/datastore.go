@@ -32,10 +32,10 @@ type checkedDatastore struct {
 	check  *dhtValidator
 	writes *rate.Limiter
 	// stored, if not nil, is told of each new value.
-	stored func(dhtKey, *finding)
+	stored func(dhtKey, *dhtFinding)
 }
 
-func newCheckedDatastore(d datastore.Batching, check *dhtValidator, stored func(dhtKey, *finding)) *checkedDatastore {
+func newCheckedDatastore(d datastore.Batching, check *dhtValidator, stored func(dhtKey, *dhtFinding)) *checkedDatastore {
 	return &checkedDatastore{
 		Batching: d, check: check, stored: stored,
 		writes: rate.NewLimiter(rate.Every(dhtWriteEvery), dhtWriteBurst),
@@ -56,7 +56,7 @@ func (d *checkedDatastore) Get(ctx context.Context, key datastore.Key) ([]byte, 
 
 // finding judges a stored record by the key that it says it is of; that this is
 // the key that was asked for, the DHT checks.
-func (d *checkedDatastore) finding(data []byte) (dhtKey, *finding, error) {
+func (d *checkedDatastore) finding(data []byte) (dhtKey, *dhtFinding, error) {
 	record := new(recpb.Record)
 	if err := proto.Unmarshal(data, record); err != nil {
 		return dhtKey{}, nil, fmt.Errorf("%w: stored DHT record: %w", registry.ErrForm, err)

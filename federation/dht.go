@@ -175,7 +175,7 @@ func (d *Directory) Enforce() {
 
 // judge is the replica's word on a value. A contradiction is handed to Accept,
 // which makes the proof of it.
-func (d *Directory) judge(key dhtKey, f *finding) error {
+func (d *Directory) judge(key dhtKey, f *dhtFinding) error {
 	err := d.values.behind(d.ctx, key, f)
 	switch {
 	case errors.Is(err, registry.ErrFork):
@@ -187,7 +187,7 @@ func (d *Directory) judge(key dhtKey, f *finding) error {
 }
 
 // learn hands what a new value says to the one way in.
-func (d *Directory) learn(_ dhtKey, f *finding) {
+func (d *Directory) learn(_ dhtKey, f *dhtFinding) {
 	switch {
 	case f.charter != nil:
 		if d.cfg.Replica.Chain().ByCID(f.charter.CID) == nil {

@@ -14,7 +14,7 @@ import (
 // NewDHTValidator is the validator of a member with that replica.
 func NewDHTValidator(r *Replica) record.Validator {
 	values := dhtValues{r}
-	return &dhtValidator{federation: r.Chain().Federation(), chain: r.Chain, judge: func(k dhtKey, f *finding) error {
+	return &dhtValidator{federation: r.Chain().Federation(), chain: r.Chain, judge: func(k dhtKey, f *dhtFinding) error {
 		return values.behind(context.Background(), k, f)
 	}}
 }

@@ -18,7 +18,7 @@ const (
 	dhtAsked    = 256 // keys that others asked for and that wait
 	dhtPage     = 256 // log entries read at a time
 	dhtPutTime  = 30 * time.Second
-	dhtIdle     = 10 * time.Second // between looks when nothing happens
+	dhtIdle     = time.Second      // between looks when nothing happens
 	dhtHeadWait = 10 * time.Second // between puts of one log's head
 
 	// A reader that begins asks one member for all charters and heads.
@@ -32,7 +32,7 @@ func (d *Directory) work(ctx context.Context, jobs chan<- dhtKey) {
 	for {
 		d.Enforce()
 		key, ok := d.queue.next(ctx, time.Now())
-		wait, wake := dhtIdle, d.wake
+		wait, wake := min(dhtIdle, d.cfg.Republish), d.wake
 		if ok {
 			select {
 			case jobs <- key:
@@ -75,10 +75,10 @@ type dhtQueue struct {
 	*Directory
 	heads map[string]time.Time // when the head of a log was last put
 
-	changed walk
+	changed logWalk
 	charter int64 // the newest version that was put
 	head    int64 // the size of the own log whose head was put
-	pass    walk
+	pass    logWalk
 	passAt  time.Time // when the next pass begins
 	forced  bool      // the pass puts what is held already, too
 	steps   []dhtKey  // charters and own head of the pass
@@ -88,8 +88,8 @@ type dhtQueue struct {
 	listed  map[dhtKey]bool // in waiting
 }
 
-// walk goes over the own log.
-type walk struct {
+// logWalk goes over the own log.
+type logWalk struct {
 	next, end int64
 	page      []dhtKey
 }
@@ -154,7 +154,7 @@ func (q *dhtQueue) next(ctx context.Context, now time.Time) (dhtKey, bool) {
 // for then it was not put before.
 func (q *dhtQueue) begin(now time.Time) {
 	size := q.ownHead()
-	q.changed = walk{next: size, end: size}
+	q.changed = logWalk{next: size, end: size}
 	q.charter = q.cfg.Replica.Chain().Latest().Version
 	q.again(now)
 	q.forced = false
@@ -162,7 +162,7 @@ func (q *dhtQueue) begin(now time.Time) {
 
 func (q *dhtQueue) again(now time.Time) {
 	q.passAt, q.forced = now.Add(q.cfg.Republish), true
-	q.pass = walk{end: q.ownHead()}
+	q.pass = logWalk{end: q.ownHead()}
 	q.steps = append(q.charters(1), dhtKey{space: spaceLog, name: q.cfg.Replica.log})
 }
 
@@ -224,7 +224,7 @@ func (q *dhtQueue) headDue(log string, now time.Time) bool {
 
 // step returns the next client of a walk over the own log: those that it
 // registers, and those of others that it stops.
-func (q *dhtQueue) step(ctx context.Context, w *walk) (dhtKey, bool) {
+func (q *dhtQueue) step(ctx context.Context, w *logWalk) (dhtKey, bool) {
 	for len(w.page) == 0 && w.next < w.end {
 		to := min(w.next+dhtPage, w.end)
 		rows, err := q.cfg.Replica.store.Rows(ctx, q.cfg.Replica.log, w.next, to)
@@ -300,7 +300,7 @@ func (d *Directory) known(ctx context.Context, key dhtKey) bool {
 
 // held is the value that this member itself holds. The error is
 // registry.ErrNotFound.
-func (d *Directory) held(ctx context.Context, key dhtKey) (*finding, error) {
+func (d *Directory) held(ctx context.Context, key dhtKey) (*dhtFinding, error) {
 	record, err := d.local.Get(ctx, key.String())
 	if err != nil {
 		return nil, err

@@ -26,8 +26,8 @@ import (
 // readerLookups is how many logs are looked up at a time when a reader begins.
 const readerLookups = 8
 
-// ReaderConfig is what a Reader needs. Host, Federation and Peers are required.
-type ReaderConfig struct {
+// LightReaderConfig is what a LightReader needs. Host, Federation and Peers are required.
+type LightReaderConfig struct {
 	Host       host.Host
 	Federation string // the CID of its first charter
 	// Charter, if not empty, is the CID of a later charter that must be in the
@@ -39,30 +39,30 @@ type ReaderConfig struct {
 	Addresses func([]ma.Multiaddr) []ma.Multiaddr
 }
 
-// Reader reads the DHT of a federation without being a member and without a
+// LightReader reads the DHT of a federation without being a member and without a
 // replica. It verifies all that it returns, from the federation id on; that
 // something is missing means nothing. Nobody can ask it to store anything.
-type Reader struct {
-	cfg   ReaderConfig
+type LightReader struct {
+	cfg   LightReaderConfig
 	check *dhtValidator
 	dht   *dht.IpfsDHT
 
 	mu      sync.Mutex
 	chain   *registry.Chain
 	members map[peer.ID]bool // those given, and those that verified broker records name
-	lookups map[dhtKey][]*lookup
+	lookups map[dhtKey][]*dhtLookup
 }
 
-// lookup collects every value that is offered for one key, not the one that the
+// dhtLookup collects every value that is offered for one key, not the one that the
 // DHT would select: each may hold a stop that the others leave out.
-type lookup struct{ found []*finding }
+type dhtLookup struct{ found []*dhtFinding }
 
-// NewReader connects to the given peers and reads from them the charters, and
+// NewLightReader connects to the given peers and reads from them the charters, and
 // the log and the peers of each member. Then it asks these, too, and never any
 // other peer. The error is registry.ErrNotFound when the federation or the
 // pinned charter was not found.
-func NewReader(ctx context.Context, cfg ReaderConfig) (*Reader, error) {
-	r := &Reader{cfg: cfg, members: map[peer.ID]bool{}, lookups: map[dhtKey][]*lookup{}}
+func NewLightReader(ctx context.Context, cfg LightReaderConfig) (*LightReader, error) {
+	r := &LightReader{cfg: cfg, members: map[peer.ID]bool{}, lookups: map[dhtKey][]*dhtLookup{}}
 	for _, p := range cfg.Peers {
 		r.members[p.ID] = true
 	}
@@ -80,9 +80,9 @@ func NewReader(ctx context.Context, cfg ReaderConfig) (*Reader, error) {
 }
 
 // Close leaves the DHT; the host stays open.
-func (r *Reader) Close() error { return r.dht.Close() }
+func (r *LightReader) Close() error { return r.dht.Close() }
 
-func (r *Reader) begin(ctx context.Context) error {
+func (r *LightReader) begin(ctx context.Context) error {
 	if err := r.connect(ctx); err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func (r *Reader) begin(ctx context.Context) error {
 }
 
 // connect waits until one of the first peers answers.
-func (r *Reader) connect(ctx context.Context) error {
+func (r *LightReader) connect(ctx context.Context) error {
 	var failed error
 	for _, p := range r.cfg.Peers {
 		failed = errors.Join(failed, r.cfg.Host.Connect(ctx, p))
@@ -114,14 +114,14 @@ func (r *Reader) connect(ctx context.Context) error {
 
 // asks says which peers are asked: those given by name, and those of members
 // as soon as they are known.
-func (r *Reader) asks(p peer.ID) bool {
+func (r *LightReader) asks(p peer.ID) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.members[p]
 }
 
 // Chain returns the charters read so far; nil before the first.
-func (r *Reader) Chain() *registry.Chain {
+func (r *LightReader) Chain() *registry.Chain {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.chain
@@ -129,7 +129,7 @@ func (r *Reader) Chain() *registry.Chain {
 
 // Follow reads the charters that are newer than those known. The error is
 // registry.ErrConflict when there are two valid successors of one version.
-func (r *Reader) Follow(ctx context.Context) error {
+func (r *LightReader) Follow(ctx context.Context) error {
 	for {
 		next := dhtKey{space: spaceCharter, name: r.cfg.Federation, version: 1}
 		chain := r.Chain()
@@ -160,7 +160,7 @@ func (r *Reader) Follow(ctx context.Context) error {
 }
 
 // meet learns the peers of the members from their broker records.
-func (r *Reader) meet(ctx context.Context) error {
+func (r *LightReader) meet(ctx context.Context) error {
 	members := map[peer.ID]bool{}
 	var group sync.WaitGroup
 	var mu sync.Mutex
@@ -188,7 +188,7 @@ func (r *Reader) meet(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (r *Reader) peersOf(record *registry.Record) []peer.AddrInfo {
+func (r *LightReader) peersOf(record *registry.Record) []peer.AddrInfo {
 	var peers []peer.AddrInfo
 	for _, p := range record.Broker.Peers {
 		id, err := peer.Decode(p.ID)
@@ -212,7 +212,7 @@ func (r *Reader) peersOf(record *registry.Record) []peer.AddrInfo {
 // Log reads the longest head of a member's log, and the member's broker record.
 // The error is registry.ErrNotFound, or registry.ErrFork with the proof when
 // peers show two histories.
-func (r *Reader) Log(ctx context.Context, issuer string) (*LogSighting, error) {
+func (r *LightReader) Log(ctx context.Context, issuer string) (*LogSighting, error) {
 	m, ok := r.Chain().Member(issuer)
 	if !ok {
 		return nil, fmt.Errorf("%w: %s is no member", registry.ErrNotFound, issuer)
@@ -237,7 +237,7 @@ func (r *Reader) Log(ctx context.Context, issuer string) (*LogSighting, error) {
 
 // Client reads what the members show of a client. The error is
 // registry.ErrNotFound when none shows anything, or registry.ErrFork.
-func (r *Reader) Client(ctx context.Context, id string) (*Sighting, error) {
+func (r *LightReader) Client(ctx context.Context, id string) (*Sighting, error) {
 	if err := registry.ParseCID(id); err != nil {
 		return nil, fmt.Errorf("%w: client %.70q is no client_id", registry.ErrNotFound, id)
 	}
@@ -249,19 +249,19 @@ func (r *Reader) Client(ctx context.Context, id string) (*Sighting, error) {
 	for _, f := range found {
 		seen = append(seen, f.client)
 	}
-	return merge(seen)
+	return mergeSightings(seen)
 }
 
 // lookup asks the peers nearest to a key and returns all that they showed.
-func (r *Reader) lookup(ctx context.Context, key dhtKey) ([]*finding, error) {
-	l := new(lookup)
+func (r *LightReader) lookup(ctx context.Context, key dhtKey) ([]*dhtFinding, error) {
+	l := new(dhtLookup)
 	r.mu.Lock()
 	r.lookups[key] = append(r.lookups[key], l)
 	r.mu.Unlock()
 	_, err := r.dht.GetValue(ctx, key.String(), dht.Quorum(0))
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.lookups[key] = slices.DeleteFunc(r.lookups[key], func(other *lookup) bool { return other == l })
+	r.lookups[key] = slices.DeleteFunc(r.lookups[key], func(other *dhtLookup) bool { return other == l })
 	if len(r.lookups[key]) == 0 {
 		delete(r.lookups, key)
 	}
@@ -276,7 +276,7 @@ func (r *Reader) lookup(ctx context.Context, key dhtKey) ([]*finding, error) {
 	return nil, fmt.Errorf("the DHT does not answer: %w", err)
 }
 
-func (r *Reader) collect(key dhtKey, f *finding) {
+func (r *LightReader) collect(key dhtKey, f *dhtFinding) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, l := range r.lookups[key] {

@@ -94,7 +94,7 @@ func TestDHTReaderCharters(t *testing.T) {
 		key = "/charter/" + w.federation() + key
 		eventually(t, "it holds "+key, func() bool { return w.members[0].dir.Holds(t.Context(), key) })
 	}
-	r, err := w.reader(func(cfg *federation.ReaderConfig) { cfg.Charter = chain.Version(3).CID })
+	r, err := w.reader(func(cfg *federation.LightReaderConfig) { cfg.Charter = chain.Version(3).CID })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,10 +102,10 @@ func TestDHTReaderCharters(t *testing.T) {
 		t.Errorf("newest charter is version %d, want 4", got.Version)
 	}
 	later := w.amend(chain, nil)
-	if _, err := w.reader(func(cfg *federation.ReaderConfig) { cfg.Charter = later.Latest().CID }); !errors.Is(err, registry.ErrNotFound) {
+	if _, err := w.reader(func(cfg *federation.LightReaderConfig) { cfg.Charter = later.Latest().CID }); !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("a pinned charter that nobody shows: %v", err)
 	}
-	if _, err := w.reader(func(cfg *federation.ReaderConfig) { cfg.Federation = registry.CID([]byte("another")) }); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := w.reader(func(cfg *federation.LightReaderConfig) { cfg.Federation = registry.CID([]byte("another")) }); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a federation of which these peers are not: %v", err)
 	}
 }

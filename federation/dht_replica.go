@@ -78,10 +78,10 @@ func (r dhtValues) client(ctx context.Context, id string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	place := func(e registry.Entry) (placed, error) {
+	place := func(e registry.Entry) (placedRecord, error) {
 		proof, err := registry.ProveInclusion(h.Size, e.Index, r.reader(ctx, log))
 		if err != nil {
-			return placed{}, fmt.Errorf("prove a record of client %s: %w", id, err)
+			return placedRecord{}, fmt.Errorf("prove a record of client %s: %w", id, err)
 		}
 		return newPlaced(e.Record.Raw, e.Index, proof), nil
 	}
@@ -93,7 +93,7 @@ func (r dhtValues) client(ctx context.Context, id string) ([]byte, error) {
 		return nil, err
 	}
 	for _, e := range stops {
-		p := placed{Record: e.Record.Raw}
+		p := placedRecord{Record: e.Record.Raw}
 		if e.Record.Issuer == state.Home && e.Index >= 0 {
 			if p, err = place(e); err != nil {
 				return nil, err
@@ -189,7 +189,7 @@ func shows(chain *registry.Chain, home string, e registry.Entry) bool {
 // replica knows: a member neither keeps nor hands out such a value, whoever
 // offers it and however old its own copy is. Heads may lag behind; what
 // contradicts the replica is registry.ErrFork or ErrConflict.
-func (r dhtValues) behind(ctx context.Context, key dhtKey, f *finding) error {
+func (r dhtValues) behind(ctx context.Context, key dhtKey, f *dhtFinding) error {
 	switch key.space {
 	case spaceClient:
 		return r.clientBehind(ctx, f.client)

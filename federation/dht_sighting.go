@@ -75,10 +75,10 @@ func (s *Sighting) lastWord() *registry.Record {
 	return nil
 }
 
-// merge puts together what several peers showed: the newest registration and
+// mergeSightings puts together what several peers showed: the newest registration and
 // every stop. So one honest answer among many is enough to learn of a stop. The
 // error is registry.ErrFork when the home signed two histories.
-func merge(seen []*Sighting) (*Sighting, error) {
+func mergeSightings(seen []*Sighting) (*Sighting, error) {
 	var err error
 	m := *seen[0]
 	m.Stops = slices.Clone(m.Stops)

@@ -22,12 +22,12 @@ type dhtValidator struct {
 	federation string
 	chain      func() *registry.Chain // nil while none is known
 	// judge, if not nil, has the last word on a verified value.
-	judge func(dhtKey, *finding) error
+	judge func(dhtKey, *dhtFinding) error
 	// seen, if not nil, is told of each value that was offered and verified.
-	seen func(dhtKey, *finding)
+	seen func(dhtKey, *dhtFinding)
 
 	mu    sync.Mutex
-	known map[findingKey]*finding
+	known map[findingKey]*dhtFinding
 }
 
 type findingKey struct {
@@ -42,7 +42,7 @@ func (v *dhtValidator) Validate(key string, value []byte) error {
 }
 
 // check is Validate and returns what the value says.
-func (v *dhtValidator) check(key string, value []byte) (dhtKey, *finding, error) {
+func (v *dhtValidator) check(key string, value []byte) (dhtKey, *dhtFinding, error) {
 	k, f, err := v.verify(key, value)
 	if err != nil {
 		return k, nil, err
@@ -64,7 +64,7 @@ func (v *dhtValidator) check(key string, value []byte) (dhtKey, *finding, error)
 // value was once stored proves nothing about it.
 func (v *dhtValidator) Select(key string, values [][]byte) (int, error) {
 	best, first := -1, error(nil)
-	var ranks = make([]rank, len(values))
+	ranks := make([]dhtRank, len(values))
 	for i, value := range values {
 		_, f, err := v.verify(key, value)
 		if err != nil {
@@ -84,7 +84,7 @@ func (v *dhtValidator) Select(key string, values [][]byte) (int, error) {
 	return best, nil
 }
 
-func better(a rank, aValue []byte, b rank, bValue []byte) bool {
+func better(a dhtRank, aValue []byte, b dhtRank, bValue []byte) bool {
 	if order := a.compare(b); order != 0 {
 		return order > 0
 	}
@@ -92,7 +92,7 @@ func better(a rank, aValue []byte, b rank, bValue []byte) bool {
 }
 
 // verify is verifyValue with a memory.
-func (v *dhtValidator) verify(key string, value []byte) (dhtKey, *finding, error) {
+func (v *dhtValidator) verify(key string, value []byte) (dhtKey, *dhtFinding, error) {
 	k, err := parseDHTKey(key, v.federation)
 	if err != nil {
 		return k, nil, err
@@ -117,7 +117,7 @@ func (v *dhtValidator) verify(key string, value []byte) (dhtKey, *finding, error
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.known == nil || len(v.known) >= maxFindings {
-		v.known = make(map[findingKey]*finding)
+		v.known = make(map[findingKey]*dhtFinding)
 	}
 	v.known[id] = f
 	return k, f, nil

@@ -31,29 +31,29 @@ const (
 type clientValue struct {
 	// First is the record that the client is named by. It is absent when that
 	// is the newest registration too.
-	First        string   `json:"first,omitempty"`
-	Registration placed   `json:"registration"` // the newest one
-	Stops        []placed `json:"stops,omitempty"`
-	Checkpoint   string   `json:"checkpoint"` // of the home's log
+	First        string         `json:"first,omitempty"`
+	Registration placedRecord   `json:"registration"` // the newest one
+	Stops        []placedRecord `json:"stops,omitempty"`
+	Checkpoint   string         `json:"checkpoint"` // of the home's log
 }
 
 // logValue is what the DHT has of one member: the head of its log, and its
 // newest broker record, which says where its peers are.
 type logValue struct {
-	Broker     *placed `json:"broker,omitempty"`
-	Checkpoint string  `json:"checkpoint"`
+	Broker     *placedRecord `json:"broker,omitempty"`
+	Checkpoint string        `json:"checkpoint"`
 }
 
-// placed is a record, and its place in the log of the checkpoint beside it with
+// placedRecord is a record, and its place in the log of the checkpoint beside it with
 // the proof of that. A record that is in another log, or in none, has no index.
-type placed struct {
+type placedRecord struct {
 	Record string   `json:"record"`
 	Index  *int64   `json:"index,omitempty"`
 	Proof  []string `json:"proof,omitempty"` // lowest level first
 }
 
-func newPlaced(raw string, index int64, proof []registry.Hash) placed {
-	p := placed{Record: raw, Index: &index}
+func newPlaced(raw string, index int64, proof []registry.Hash) placedRecord {
+	p := placedRecord{Record: raw, Index: &index}
 	for _, h := range proof {
 		p.Proof = append(p.Proof, jws.Base64.EncodeToString(h[:]))
 	}
@@ -61,7 +61,7 @@ func newPlaced(raw string, index int64, proof []registry.Hash) placed {
 }
 
 // index is the place in the log, -1 for none.
-func (p placed) index() int64 {
+func (p placedRecord) index() int64 {
 	if p.Index == nil {
 		return -1
 	}
@@ -69,7 +69,7 @@ func (p placed) index() int64 {
 }
 
 // included checks the proof. The error is registry.ErrForm or ErrSignature.
-func (p placed) included(c *registry.Checkpoint) error {
+func (p placedRecord) included(c *registry.Checkpoint) error {
 	if p.Index == nil || len(p.Proof) > maxProofHashes {
 		return fmt.Errorf("%w: a record without its place in the log", registry.ErrForm)
 	}

@@ -10,25 +10,25 @@ import (
 	"github.com/comity-network/comity/registry"
 )
 
-// finding is a value of the DHT that was verified: exactly one part is set.
+// dhtFinding is a value of the DHT that was verified: exactly one part is set.
 // Findings are immutable.
-type finding struct {
+type dhtFinding struct {
 	client  *Sighting
 	log     *LogSighting
 	charter *registry.SignedCharter
-	rank    rank
+	rank    dhtRank
 }
 
-// rank orders the values of one key, the first number that differs decides.
+// dhtRank orders the values of one key, the first number that differs decides.
 // Two values of one rank are equally good.
-type rank [5]int64
+type dhtRank [5]int64
 
-func (r rank) compare(other rank) int { return slices.Compare(r[:], other[:]) }
+func (r dhtRank) compare(other dhtRank) int { return slices.Compare(r[:], other[:]) }
 
 // verifyValue checks a value by the charters alone: whoever holds the chain
 // comes to the same result. The error is registry.ErrForm, ErrLimit,
 // ErrSignature, or ErrNotFound where the charters do not reach far enough.
-func verifyValue(chain *registry.Chain, federation string, key dhtKey, raw []byte) (*finding, error) {
+func verifyValue(chain *registry.Chain, federation string, key dhtKey, raw []byte) (*dhtFinding, error) {
 	if key.space == spaceCharter {
 		return verifyCharterValue(chain, federation, key.version, raw)
 	}
@@ -43,7 +43,7 @@ func verifyValue(chain *registry.Chain, federation string, key dhtKey, raw []byt
 
 // verifyCharterValue accepts a version that the version before approves: one
 // that is known, or the next one. A rival of a known version is a finding too.
-func verifyCharterValue(chain *registry.Chain, federation string, version int64, raw []byte) (*finding, error) {
+func verifyCharterValue(chain *registry.Chain, federation string, version int64, raw []byte) (*dhtFinding, error) {
 	c, err := registry.ParseCharter(raw)
 	if err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func verifyCharterValue(chain *registry.Chain, federation string, version int64,
 	if err := checkStep(chain, federation, c); err != nil {
 		return nil, err
 	}
-	return &finding{charter: c, rank: rank{c.Version, int64(len(c.Signers))}}, nil
+	return &dhtFinding{charter: c, rank: dhtRank{c.Version, int64(len(c.Signers))}}, nil
 }
 
 // checkStep checks a charter against the version before it, as if nothing after
@@ -81,7 +81,7 @@ func checkStep(chain *registry.Chain, federation string, c *registry.SignedChart
 	return err
 }
 
-func verifyLogValue(chain *registry.Chain, log string, raw []byte) (*finding, error) {
+func verifyLogValue(chain *registry.Chain, log string, raw []byte) (*dhtFinding, error) {
 	var v logValue
 	if err := decodeValue(raw, maxLogValue, &v); err != nil {
 		return nil, err
@@ -95,17 +95,17 @@ func verifyLogValue(chain *registry.Chain, log string, raw []byte) (*finding, er
 	if found.Checkpoint, err = openHead([]byte(v.Checkpoint), member); err != nil {
 		return nil, err
 	}
-	r := rank{found.Checkpoint.Size}
+	r := dhtRank{found.Checkpoint.Size}
 	if v.Broker != nil {
 		if found.Broker, err = verifyBroker(chain, member, *v.Broker, found.Checkpoint); err != nil {
 			return nil, err
 		}
 		r[1] = v.Broker.index() + 1
 	}
-	return &finding{log: found, rank: r}, nil
+	return &dhtFinding{log: found, rank: r}, nil
 }
 
-func verifyBroker(chain *registry.Chain, m registry.Member, p placed, head *registry.Checkpoint) (*registry.Record, error) {
+func verifyBroker(chain *registry.Chain, m registry.Member, p placedRecord, head *registry.Checkpoint) (*registry.Record, error) {
 	record, err := registry.ParseRecord([]byte(p.Record), registry.KindBroker)
 	if err != nil {
 		return nil, err
@@ -130,7 +130,7 @@ func openHead(raw []byte, m registry.Member) (*registry.Checkpoint, error) {
 
 // verifyPlaced checks a record that stands in the log of a member under head:
 // author, signature by the key that was valid there, and inclusion.
-func verifyPlaced(chain *registry.Chain, m registry.Member, r *registry.Record, p placed, head *registry.Checkpoint) error {
+func verifyPlaced(chain *registry.Chain, m registry.Member, r *registry.Record, p placedRecord, head *registry.Checkpoint) error {
 	if r.Issuer != m.Issuer {
 		return fmt.Errorf("%w: a record of %s in the log of %s", registry.ErrForm, r.Issuer, m.Issuer)
 	}
@@ -151,7 +151,7 @@ func noKey(issuer string) error {
 	return fmt.Errorf("%w: the charter has no key of %s for the place of the record", registry.ErrSignature, issuer)
 }
 
-func verifyClientValue(chain *registry.Chain, id string, raw []byte) (*finding, error) {
+func verifyClientValue(chain *registry.Chain, id string, raw []byte) (*dhtFinding, error) {
 	var v clientValue
 	if err := decodeValue(raw, maxClientValue, &v); err != nil {
 		return nil, err
@@ -186,7 +186,7 @@ func verifyClientValue(chain *registry.Chain, id string, raw []byte) (*finding, 
 	if err := s.takeStops(chain, home, v.Stops); err != nil {
 		return nil, err
 	}
-	return &finding{client: s, rank: s.rank()}, nil
+	return &dhtFinding{client: s, rank: s.rank()}, nil
 }
 
 // checkNames: the client is named by its first record (fault 46), and the
@@ -219,7 +219,7 @@ func verifyFirst(chain *registry.Chain, first *registry.Record, index int64) err
 
 // takeStops checks the stop records: sorted by CID, and of each author only
 // what says something of its own.
-func (s *Sighting) takeStops(chain *registry.Chain, home registry.Member, stops []placed) error {
+func (s *Sighting) takeStops(chain *registry.Chain, home registry.Member, stops []placedRecord) error {
 	if len(stops) > maxDHTStops {
 		return fmt.Errorf("%w: %w: %d stop records, at most %d are allowed", registry.ErrForm, registry.ErrLimit, len(stops), maxDHTStops)
 	}
@@ -252,7 +252,7 @@ func (s *Sighting) takeStops(chain *registry.Chain, home registry.Member, stops 
 
 // takeHomeStop: a suspension or revocation counts on its signature, a
 // reinstatement only in the log.
-func (s *Sighting) takeHomeStop(chain *registry.Chain, home registry.Member, r *registry.Record, p placed) error {
+func (s *Sighting) takeHomeStop(chain *registry.Chain, home registry.Member, r *registry.Record, p placedRecord) error {
 	if p.Index != nil {
 		return verifyPlaced(chain, home, r, p, s.Checkpoint)
 	}
@@ -264,7 +264,7 @@ func (s *Sighting) takeHomeStop(chain *registry.Chain, home registry.Member, r *
 
 // takeForeignStop: what the charter that it names lets a member say of another's
 // client, once each.
-func takeForeignStop(chain *registry.Chain, r *registry.Record, p placed, said map[string]bool) error {
+func takeForeignStop(chain *registry.Chain, r *registry.Record, p placedRecord, said map[string]bool) error {
 	v := r.Revocation
 	if v == nil || v.Sequence != 0 || v.Action == registry.Reinstate || p.Index != nil || len(p.Proof) > 0 {
 		return fmt.Errorf("%w: a record of %s that cannot stop another's client", registry.ErrForm, r.Issuer)
@@ -306,8 +306,8 @@ func (s *Sighting) checkContradictions() error {
 
 // rank: a stop goes before none, above all a final one; then what the home said
 // last; then more stops; then the longer log.
-func (s *Sighting) rank() rank {
-	r := rank{0, 0, s.Registration.Registration.Sequence, int64(len(s.Stops)), s.Checkpoint.Size}
+func (s *Sighting) rank() dhtRank {
+	r := dhtRank{0, 0, s.Registration.Registration.Sequence, int64(len(s.Stops)), s.Checkpoint.Size}
 	if len(s.Stops) > 0 {
 		r[0] = 1
 	}

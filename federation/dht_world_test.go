@@ -9,14 +9,17 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/ipfs/go-datastore"
 	dssync "github.com/ipfs/go-datastore/sync"
+	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
 	mocknet "github.com/libp2p/go-libp2p/p2p/net/mock"
 	ma "github.com/multiformats/go-multiaddr"
 
@@ -37,7 +40,12 @@ type dhtWorld struct {
 	members []*dhtMember
 	places  int
 	// anybody switches the member filter off.
-	anybody bool
+	anybody  bool
+	expelled atomic.Pointer[dhtMember] // its peer is a member's no more
+	// loopback has hosts of its own kind: real ones, on TCP.
+	loopback bool
+	// configure changes a directory that is about to be made.
+	configure func(*federation.DirectoryConfig)
 }
 
 type dhtMember struct {
@@ -53,7 +61,12 @@ type dhtMember struct {
 }
 
 func newDHTWorld(t *testing.T, n int) *dhtWorld {
-	w := &dhtWorld{t: t, net: mocknet.New(), now: time.Unix(1_800_000_000, 0)}
+	return (&dhtWorld{t: t}).populate(n)
+}
+
+func (w *dhtWorld) populate(n int) *dhtWorld {
+	t := w.t
+	w.net, w.now = mocknet.New(), time.Unix(1_800_000_000, 0)
 	t.Cleanup(func() { w.net.Close() })
 	w.charter = federation.DefaultCharter()
 	w.charter.Version, w.charter.IssuedAt = 1, w.now.Unix()
@@ -108,6 +121,14 @@ func (w *dhtWorld) host(key ed25519.PrivateKey) host.Host {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	if w.loopback {
+		h, err := libp2p.New(libp2p.Identity(private), libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.DisableRelay())
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.t.Cleanup(func() { h.Close() })
+		return h
+	}
 	w.places++
 	h, err := w.net.AddPeer(private, ma.StringCast(fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", 10_000+w.places)))
 	if err != nil {
@@ -124,6 +145,9 @@ func (w *dhtWorld) host(key ed25519.PrivateKey) host.Host {
 func (w *dhtWorld) federation() string { return w.members[0].Chain().Federation() }
 
 func (w *dhtWorld) isMember(p peer.ID) bool {
+	if out := w.expelled.Load(); out != nil && out.host.ID() == p {
+		return false
+	}
 	return w.anybody || slices.ContainsFunc(w.members, func(m *dhtMember) bool { return m.host.ID() == p })
 }
 
@@ -221,10 +245,14 @@ func (m *dhtMember) value(key string) []byte {
 // join makes the member's directory; nothing is put by itself.
 func (m *dhtMember) join() {
 	m.w.t.Helper()
-	dir, err := federation.NewDirectory(federation.DirectoryConfig{
+	cfg := federation.DirectoryConfig{
 		Host: m.host, Replica: m.Replica, Member: m.w.isMember, Datastore: m.data,
 		Every: time.Millisecond, Log: slog.New(slog.DiscardHandler),
-	})
+	}
+	if m.w.configure != nil {
+		m.w.configure(&cfg)
+	}
+	dir, err := federation.NewDirectory(cfg)
 	if err != nil {
 		m.w.t.Fatal(err)
 	}
@@ -269,14 +297,14 @@ func (w *dhtWorld) start() {
 
 func (w *dhtWorld) connect(a, b host.Host) {
 	w.t.Helper()
-	if _, err := w.net.ConnectPeers(a.ID(), b.ID()); err != nil {
+	if err := a.Connect(w.t.Context(), peer.AddrInfo{ID: b.ID(), Addrs: b.Addrs()}); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
 // reader is a light reader that knows one member.
-func (w *dhtWorld) reader(change func(*federation.ReaderConfig)) (*federation.Reader, error) {
-	cfg := federation.ReaderConfig{
+func (w *dhtWorld) reader(change func(*federation.LightReaderConfig)) (*federation.LightReader, error) {
+	cfg := federation.LightReaderConfig{
 		Host: w.host(newPeerKey(w.t)), Federation: w.federation(),
 		Peers: []peer.AddrInfo{{ID: w.members[0].host.ID(), Addrs: w.members[0].host.Addrs()}},
 	}
@@ -289,7 +317,7 @@ func (w *dhtWorld) reader(change func(*federation.ReaderConfig)) (*federation.Re
 	}
 	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
-	r, err := federation.NewReader(ctx, cfg)
+	r, err := federation.NewLightReader(ctx, cfg)
 	if err == nil {
 		w.t.Cleanup(func() { r.Close() })
 	}
@@ -307,6 +335,10 @@ func eventually(t testing.TB, what string, ok func() bool) {
 			t.Fatalf("in 20 s it did not happen that %s", what)
 		}
 	}
+}
+
+func (w *dhtWorld) protocol() protocol.ID {
+	return protocol.ID("/comity/" + w.federation() + "/kad/1.0.0")
 }
 
 func clientKey(id string) string { return "/client/" + id }

@@ -138,7 +138,7 @@ type View struct {
 // other, kept for ever.
 type Evidence struct {
 	Kind    EvidenceKind
-	Subject string // the client, the log's origin, or the federation
+	Subject string // the client; the log's origin and the key; or the federation
 	A, B    string
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/comity-network/comity/node"
 	"github.com/comity-network/comity/node/admin"
@@ -241,6 +242,34 @@ func agreeOn(t *testing.T, version int64, members ...*member) {
 	until(t, "the members are fresh under the new charter", func() bool {
 		return !slices.ContainsFunc(members, func(m *member) bool { return m.status().CharterVersion != version || !m.status().Fresh })
 	})
+}
+
+// What one operator approves while another charter is pending has its turn
+// afterwards, without being approved again.
+func TestApprovalsTakeTurns(t *testing.T) {
+	all := found(t, 2, 0)
+	a, b := all[0], all[1]
+	c := joining(t, a)
+	id := a.awaitRequest(c.cfg.Issuer)
+	leaving, err := b.node.LeaveFederation(t.Context())
+	check(t, err)
+	until(t, "A hears that B wants to leave", func() bool {
+		list, err := a.node.ListRequests(t.Context())
+		check(t, err)
+		return len(list.Requests) == 3 // those of B and C, and the proposal
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	decision, err := a.node.ApproveRequest(ctx, admin.Name{Name: id})
+	check(t, err)
+	if decision.State != "queued" || !strings.Contains(decision.Pending, "turn") {
+		t.Fatalf("%+v", decision)
+	}
+	if decision = a.approve(leaving.Charter); decision.State != "in-force" || decision.CharterVersion != 3 {
+		t.Fatalf("%+v", decision)
+	}
+	until(t, "C has its turn", func() bool { return a.status().CharterVersion == 4 })
+	agree(t, a, c)
 }
 
 // A broker that takes its request back is a federation of its own.

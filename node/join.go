@@ -128,13 +128,18 @@ func (n *Node) asksFirst() (federation string, asks bool) {
 // federation; otherwise what is missing.
 func (n *Node) fresh() error {
 	if s, waiting := n.asking(); waiting && s.Fresh {
+		n.backlog.open()
 		return fmt.Errorf("%w: %s", registry.ErrStale, s)
 	}
 	if status := n.replica.BrokerStatus(n.cfg.Issuer); status != registry.BrokerActive {
 		return fmt.Errorf("%w: this broker is %s in federation %s, by its charter version %d",
 			registry.ErrStale, status, n.replica.Chain().Federation(), n.replica.Chain().Latest().Version)
 	}
-	return n.replica.Fresh(n.cfg.Now())
+	if err := n.replica.Fresh(n.cfg.Now()); err != nil {
+		n.backlog.open()
+		return err
+	}
+	return n.caughtUp()
 }
 
 // closed says why this broker cannot take part in decisions on membership.

@@ -59,6 +59,7 @@ type Node struct {
 	network atomic.Pointer[federation.Network]
 	moved   chan struct{} // to runNetwork: this broker came into another federation
 	desk    *membership.Desk
+	backlog backlog // what is to be caught up before this broker is fresh
 
 	joining   *membership.Joining   // what was intended before the start; nil: nothing
 	applicant *membership.Applicant // nil: this node does not ask for membership

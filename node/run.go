@@ -47,6 +47,7 @@ func (n *Node) Run(ctx context.Context, ready func(Ready)) error {
 	group.Go(func() error { return n.runNetwork(ctx) })
 	group.Go(func() error { return n.desk.Run(ctx) })
 	group.Go(func() error { return n.followCharters(ctx) })
+	group.Go(func() error { return n.watchFreshness(ctx) })
 	if n.applicant != nil {
 		group.Go(func() error { return n.join(ctx) })
 	}

@@ -61,6 +61,7 @@ func (d *Desk) Approve(ctx context.Context, name string) (Outcome, error) {
 		return Outcome{}, err
 	}
 	d.audit("membership-approved", request)
+	d.poke()
 	return d.admit(ctx, request)
 }
 

@@ -128,8 +128,8 @@ func (d *Desk) stateOf(r Request) (State, *registry.SignedCharter) {
 	if newest := d.Replica.Chain().Latest(); admits(&newest.Charter, r.Issuer, r.Key) {
 		return Admitted, newest
 	}
-	if r.State == Refused {
-		return Refused, nil
+	if _, was := d.Replica.Chain().Member(r.Issuer); was || r.State == Refused {
+		return Refused, nil // its membership has ended since, or an operator said no
 	}
 	if p := d.proposal(r.Issuer, r.Key); p != nil {
 		return Proposed, p

@@ -513,6 +513,9 @@ func TestExpelAndLimits(t *testing.T) {
 	if !o.InForce || m.State != registry.MemberExpelled || m.Keys[0].Until == nil || *m.Keys[0].Until != 0 {
 		t.Fatalf("%+v, %+v", o, m)
 	}
+	if items, err := w.desk.List(ctx); err != nil || len(items) != 1 || items[0].State != membership.Refused {
+		t.Fatalf("the request of the expelled broker: %+v, %v", items, err)
+	}
 	if a := w.post(b.record()); a.Status != http.StatusConflict {
 		t.Fatalf("an expelled broker asks again: %+v", a)
 	}

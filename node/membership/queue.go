@@ -52,16 +52,15 @@ func (d *Desk) advance(ctx context.Context) (left bool) {
 			continue
 		}
 		state, proposal := d.stateOf(r)
-		if state == Admitted || state == Proposed && proposal.SignedBy(d.Key) {
+		switch {
+		case state == Admitted, state == Refused, state == Proposed && proposal.SignedBy(d.Key):
+			continue
+		case state == Waiting && len(d.pending()) > 0:
+			left = true
 			continue
 		}
-		left = true
-		if state != Proposed && len(d.pending()) > 0 {
-			continue
-		}
-		if _, err := d.admit(ctx, r); err != nil {
+		if _, err := d.admit(ctx, r); err != nil { // again when something changes, or after idleEvery
 			d.Log.Warn("an approved request cannot be proposed now", "issuer", r.Issuer, "error", err)
-			return false // when something changes, or after idleEvery
 		}
 	}
 	return left
