@@ -60,11 +60,11 @@ func TestThreeBrokersJoinAndFindEachOther(t *testing.T) {
 	if !last.Done || last.State != "suspended" || last.Online != 3 || len(last.Acknowledged) != 3 {
 		t.Fatalf("suspended by A: %+v", progress)
 	}
-	shown, err := b.app(app.ClientID)
-	check(t, err)
-	if shown.State != "suspended" || len(shown.Acknowledged) != 3 || len(shown.Records) != 1 {
-		t.Fatalf("B shows %+v", shown)
-	}
+	until(t, "B knows that all have it", func() bool {
+		shown, err := b.app(app.ClientID)
+		check(t, err)
+		return shown.State == "suspended" && len(shown.Acknowledged) == 3 && len(shown.Records) == 1
+	})
 	if err := a.node.StopApp(t.Context(), admin.Stop{ClientID: app.ClientID, Action: registry.Suspend, Reason: "policy", For: 30 * 24 * 3600},
 		func(admin.StopProgress) {}); err == nil {
 		t.Fatal("A suspended another's app for a month")
