@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -148,11 +149,32 @@ func (d *Directory) Run(ctx context.Context) error {
 	return nil
 }
 
-// Close leaves the DHT. The host is closed before, so that no request reads the
-// datastore any more.
+// Close leaves the DHT. A request that is being answered may still read the
+// datastore until the host is closed.
 func (d *Directory) Close() error {
 	d.cancel()
+	d.hangUp()
 	return d.dht.Close()
+}
+
+// hangUp ends what the DHT leaves behind when it is closed: its handler, and the
+// streams on which others ask.
+func (d *Directory) hangUp() {
+	ours := func(p protocol.ID) bool {
+		return strings.HasPrefix(string(p), string(dhtPrefix(d.check.federation))+"/kad/")
+	}
+	for _, p := range d.cfg.Host.Mux().Protocols() {
+		if ours(p) {
+			d.cfg.Host.RemoveStreamHandler(p)
+		}
+	}
+	for _, c := range d.cfg.Host.Network().Conns() {
+		for _, s := range c.GetStreams() {
+			if ours(s.Protocol()) && s.Stat().Direction == network.DirInbound {
+				_ = s.Reset()
+			}
+		}
+	}
 }
 
 func (d *Directory) poke() {

@@ -15,7 +15,7 @@ import (
 
 // dhtWiring are the files that may know of the DHT: those that make it, run it
 // and close it.
-var dhtWiring = []string{"network.go", "host.go"}
+var dhtWiring = []string{"network.go", "join.go"}
 
 func isDHTFile(name string) bool {
 	return strings.HasPrefix(name, "dht") || name == "datastore.go"

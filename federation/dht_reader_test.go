@@ -72,6 +72,61 @@ func TestDHTLightReader(t *testing.T) {
 	}
 }
 
+// The reader asks the members that it learnt of, not only the one that it was
+// told: that one knows nothing of the client.
+func TestDHTReaderAsksAll(t *testing.T) {
+	w := newDHTWorld(t, 4)
+	home, told, keeper := w.members[1], w.members[0], w.members[2]
+	id := home.register("App")
+	w.start()
+	if !w.stranger().put(keeper, clientKey(id), home.value(clientKey(id))) {
+		t.Fatal("the put was refused")
+	}
+	home.leave()
+	home.host.Close()
+	if told.dir.Holds(t.Context(), clientKey(id)) {
+		t.Fatal("the first member holds the client")
+	}
+	r, err := w.reader(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, err := r.Client(t.Context(), id); err != nil || s.ID != id {
+		t.Errorf("client %+v, %v", s, err)
+	}
+}
+
+// Two members show two truths about a client: one an old registration with
+// another member's vote, one the new registration. The reader has both.
+func TestDHTReaderPutsTogether(t *testing.T) {
+	w := newDHTWorld(t, 5)
+	home, voter := w.members[1], w.members[2]
+	id := home.register("App")
+	w.share()
+	voter.append(revocation(id, registry.Revoke))
+	older := voter.value(clientKey(id))
+	home.append(update(id))
+	newer := home.value(clientKey(id))
+	w.members[3].forget()
+	w.members[4].forget()
+	w.start()
+	s := w.stranger()
+	if !s.put(w.members[3], clientKey(id), older) || !s.put(w.members[4], clientKey(id), newer) {
+		t.Fatal("a put was refused")
+	}
+	r, err := w.reader(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := r.Client(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Registration.Registration.Sequence != 1 || len(got.Stops) != 1 || got.Stops[0].Issuer != voter.issuer {
+		t.Errorf("put together: seq %d, %d stops", got.Registration.Registration.Sequence, len(got.Stops))
+	}
+}
+
 // The reader follows the charters step by step from the first, and is not
 // satisfied with fewer than it was told to find.
 func TestDHTReaderCharters(t *testing.T) {

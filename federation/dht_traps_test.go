@@ -228,6 +228,20 @@ func TestDHTNothingElse(t *testing.T) {
 	}
 }
 
+// Who leaves a federation answers no more for it.
+func TestDHTClose(t *testing.T) {
+	w := newDHTWorld(t, 2)
+	w.start()
+	s, m := w.stranger(), w.members[0]
+	if s.read(m, "/charter/"+w.federation()) == nil {
+		t.Fatal("no answer before")
+	}
+	m.leave()
+	if _, err := s.ask(m, pb.Message_GET_VALUE, "/charter/"+w.federation(), nil); err == nil {
+		t.Error("a closed directory answers")
+	}
+}
+
 // refuser is a member's peer that refuses every put, and counts them.
 type refuser struct {
 	mu   sync.Mutex

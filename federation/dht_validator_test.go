@@ -88,8 +88,10 @@ func TestDHTValueForm(t *testing.T) {
 			}
 		}
 	}
-	if err := v.Validate(clientKey(id), bytes.Repeat([]byte(" "), 2<<20)); !errors.Is(err, registry.ErrLimit) {
-		t.Errorf("a value of 2 MiB: %v", err)
+	for key, size := range map[string]int{clientKey(id): 600_000, logKey(m): 24_000, "/charter/" + w.federation(): 2 << 20} {
+		if err := v.Validate(key, bytes.Repeat([]byte(" "), size)); !errors.Is(err, registry.ErrLimit) {
+			t.Errorf("%d bytes under %s: %v", size, key, err)
+		}
 	}
 	if err := federation.NewReaderValidator(w.federation(), nil).Validate(clientKey(id), m.value(clientKey(id))); !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("a client judged without a charter: %v", err)
@@ -155,6 +157,13 @@ func TestDHTClientRules(t *testing.T) {
 		}
 		return r
 	}
+	firstOf := func(id string) *registry.Record {
+		state, err := home.Client(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return state.First
+	}
 	stranger := &dhtMember{issuer: "https://stranger.example", key: registry.GenerateSigningKey()}
 	var base document
 	if err := json.Unmarshal(home.value(clientKey(id)), &base); err != nil {
@@ -191,6 +200,14 @@ func TestDHTClientRules(t *testing.T) {
 		{"the first record left out", func(d *document) { d.First = "" }, registry.ErrForm},
 		{"the registration of another client", func(d *document) { d.Registration.Record = elsewhere.Raw }, registry.ErrForm},
 		{"a place that is not its own", func(d *document) { *d.Registration.Index++ }, registry.ErrSignature},
+		{"the first record of another client", func(d *document) { d.First = firstOf(another).Raw }, registry.ErrForm},
+		{"the first record by a thief", func(d *document) {
+			r, err := registry.SignRegistration(other.key, *firstOf(id).Registration)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.First = r.Raw
+		}, registry.ErrForm},
 		{"no place", func(d *document) { d.Registration.Index, d.Registration.Proof = nil, nil }, registry.ErrForm},
 		{"a negative place", func(d *document) { *d.Registration.Index = -1 }, registry.ErrForm},
 		{"a proof without end", func(d *document) { d.Registration.Proof = make([]string, 100_000) }, registry.ErrForm},
@@ -244,6 +261,11 @@ func TestDHTNeverBack(t *testing.T) {
 	}
 	step(home, update(id))
 	step(home, update(id))
+	for i, want := range []error{registry.ErrStale, registry.ErrStale, nil} { // of a client that nothing stops, too
+		if err := federation.NewDHTValidator(w.members[2].Replica).Validate(key, values[i]); !errors.Is(err, want) {
+			t.Errorf("value %d at a member that knows the last: %v", i, err)
+		}
+	}
 	step(other, revocation(id, registry.Suspend))
 	w.now = w.now.Add(48 * time.Hour) // it ends by itself
 	step(home, update(id))
@@ -355,6 +377,7 @@ func TestDHTCharters(t *testing.T) {
 		want  error
 	}{
 		{"the first, to who knows nothing", nil, "/1", raw(first.Latest()), nil},
+		{"the first of another federation", nil, "/1", raw(newDHTWorld(t, 1).members[0].Chain().Latest()), registry.ErrForm},
 		{"the first under the key of the newest", nil, "", raw(first.Latest()), nil},
 		{"the second, to who knows nothing", nil, "/2", raw(second.Latest()), registry.ErrNotFound},
 		{"the next", first, "/2", raw(second.Latest()), nil},
@@ -425,5 +448,33 @@ func TestDHTLogs(t *testing.T) {
 		if err := federation.NewDHTValidator(member.Replica).Validate(key, raw); !errors.Is(err, registry.ErrFork) {
 			t.Errorf("another history of %d entries: %v", size, err)
 		}
+	}
+}
+
+// A key that the charter has ended signs no log beyond its end, and a log keeps
+// its name when the key is another one.
+func TestDHTKeyEnded(t *testing.T) {
+	w := newDHTWorld(t, 2)
+	m := w.members[0]
+	id := m.register("App")
+	old := m.value(clientKey(id)) // under a checkpoint of two entries
+	m.register("Another")
+	longer := m.value(clientKey(id)) // of three
+	next := registry.GenerateSigningKey()
+	chain := w.amend(m.Chain(), func(c *registry.Charter) {
+		end := int64(2)
+		ended := c.Members[0].Keys[0]
+		ended.Until = &end
+		c.Members[0].Keys = []registry.MemberKey{ended, {Key: next.JWK(), From: end}}
+	}, m, w.members[1], &dhtMember{key: next})
+	v := federation.NewReaderValidator(w.federation(), chain)
+	if err := v.Validate(clientKey(id), old); err != nil {
+		t.Errorf("what the key signed before its end: %v", err)
+	}
+	if err := v.Validate(clientKey(id), longer); !errors.Is(err, registry.ErrSignature) {
+		t.Errorf("a checkpoint by the ended key of more entries than it may sign: %v", err)
+	}
+	if err := v.Validate("/log/"+next.ID(), m.value(logKey(m))); !errors.Is(err, registry.ErrNotFound) {
+		t.Errorf("a log under its second key: %v", err)
 	}
 }

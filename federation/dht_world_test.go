@@ -207,6 +207,19 @@ func (m *dhtMember) write(u federation.Update) {
 	}
 }
 
+// forget begins with a replica that has the charter alone.
+func (m *dhtMember) forget() {
+	m.w.t.Helper()
+	first := m.Chain().Version(1)
+	own, err := registry.SignCheckpoint(m.key, registry.Origin(m.issuer), 0, registry.EmptyRoot())
+	if err != nil {
+		m.w.t.Fatal(err)
+	}
+	m.store = new(memstore.Store)
+	m.write(federation.Update{Log: m.key.ID(), Own: true, Checkpoint: own, Charters: []*registry.SignedCharter{first}})
+	m.open()
+}
+
 func (m *dhtMember) open() {
 	m.w.t.Helper()
 	r, err := federation.Open(m.w.t.Context(), federation.Config{
