@@ -70,6 +70,9 @@ func TestFault67SecondProcess(t *testing.T) {
 			if _, err := m.Propose(t.Context(), successorOf(m.Chain())); !errors.Is(err, registry.ErrFork) {
 				t.Errorf("propose: %v", err)
 			}
+			if err := m.Adopt(t.Context(), newAlone(s, "https://other.example").Charters(1)); !errors.Is(err, registry.ErrFork) {
+				t.Errorf("adopt: %v", err)
+			}
 			if err := m.Fresh(s.now); !errors.Is(err, registry.ErrStale) || !strings.Contains(err.Error(), text) {
 				t.Errorf("fresh: %v", err)
 			}

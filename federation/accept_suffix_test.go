@@ -309,6 +309,67 @@ func TestLazySignature(t *testing.T) {
 		v.Sequence, v.Previous = 1, ids[1]
 	}).Raw))
 	b.refuse(federation.Inbound{Suffix: f.piece(4, 5)}, registry.ErrSignature)
+	compromised := f.registration(func(r *registry.Registration) {
+		r.Client, r.Sequence, r.Previous, r.Compromised = ids[1], 1, ids[1], true
+	})
+	g := forge(a).add(f.raws[2:4]...)
+	b.refuse(federation.Inbound{Suffix: g.branch().add(spoil(compromised.Raw)).piece(4, 5)}, registry.ErrSignature)
+	// One about a client that is stopped already is void as well.
+	last, err := b.Client(t.Context(), ids[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.accept(federation.Inbound{Suffix: g.add(spoil(f.update(ids[0], 2, last.Last, "Stolen").Raw)).piece(4, 5)}, federation.New)
+	for range 2 {
+		if state, err := b.Client(t.Context(), ids[0]); err != nil || state.Last != last.Last {
+			t.Errorf("%+v, %v", state, err)
+		}
+		b.open()
+	}
+}
+
+// A check of the whole store knows what others signed: staged entries are no
+// damage, bad registrations are their author's fault, and a stop that stands in
+// no log must be signed.
+func TestAuditOfOthers(t *testing.T) {
+	s := newSeveral(t, 2)
+	a, b := s.members[0], s.members[1]
+	ids := a.register(3)
+	f := forge(a)
+	f.add(spoil(f.registration(nil).Raw))
+	b.accept(f.all(), federation.New)
+	stop := f.revocation(ids[0], registry.Revoke, a.Chain().Latest().CID, func(v *registry.Revocation) { v.Sequence, v.Previous = 1, ids[0] })
+	b.accept(federation.Inbound{Heard: stop.Raw}, federation.New)
+	f.add(f.registration(nil).Raw, f.registration(nil).Raw)
+	b.accept(federation.Inbound{Suffix: f.piece(4, 5)}, federation.New)
+	audit, err := federation.CheckStore(t.Context(), b.store)
+	if err != nil || len(audit.Problems) != 0 || audit.Records != 5 || audit.Clients != 5 || audit.Void != 1 {
+		t.Errorf("%+v, %v", audit, err)
+	}
+	forged := spoil(stop.Raw)
+	row := federation.Row{Log: a.log, Index: -1, CID: registry.CID([]byte(forged)), Kind: stop.Kind, Client: ids[0], Stops: true, Raw: forged}
+	if err := b.store.Write(t.Context(), federation.Update{Heard: []federation.Row{row}}); err != nil {
+		t.Fatal(err)
+	}
+	if audit, err = federation.CheckStore(t.Context(), b.store); err != nil || len(audit.Problems) != 1 {
+		t.Errorf("%+v, %v", audit, err)
+	}
+}
+
+// The own log never has more entries than were signed for.
+func TestOwnLogHasNoStagedEntries(t *testing.T) {
+	s := newSeveral(t, 1)
+	a := s.members[0]
+	a.register(1)
+	f := forge(a)
+	record := f.registration(nil)
+	row := federation.Row{Log: a.log, Index: 1, CID: record.CID, Kind: record.Kind, Client: record.CID, Raw: record.Raw, Hashes: []registry.Hash{registry.LeafHash(record.Raw)}}
+	if err := a.store.Write(t.Context(), federation.Update{Log: a.log, Before: 1, Rows: []federation.Row{row}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.tryOpen(); err == nil || !strings.Contains(err.Error(), "entries beyond it") {
+		t.Errorf("opened: %v", err)
+	}
 }
 
 // fault 58: quotas of the charter hold for others, and for oneself.

@@ -235,6 +235,9 @@ func TestFault51ReplacedKey(t *testing.T) {
 	old.add(byNew.Raw)
 	piece := old.piece(3, 4)
 	piece.Log = a.log
+	byOld := *piece
+	byOld.Checkpoint = old.head(4, a.key)
+	b.refuse(federation.Inbound{Suffix: &byOld}, registry.ErrSignature)
 	b.accept(federation.Inbound{Suffix: piece}, federation.New)
 	for range 2 {
 		if b.status(byNew.CID) != registry.ClientActive || b.status(ids[0]) != registry.ClientActive {
