@@ -15,6 +15,9 @@ import (
 const (
 	registerWait = 5 * time.Second
 	registerAcks = 2
+	// absence is how long members that are not connected are waited for: a
+	// connection that was made twice is closed once, and opened again.
+	absence = 300 * time.Millisecond
 )
 
 // ownLog names this broker's log.
@@ -41,20 +44,34 @@ func (n *Node) acknowledged(log string, size int64) (have, missing []string) {
 	return have, missing
 }
 
+// absent reports whether some active member is neither connected nor among
+// those that have acknowledged something.
+func (n *Node) absent(have, missing []string) bool {
+	return len(have)+len(missing) < len(n.replica.Chain().ActiveMembers())
+}
+
 // awaitMembers waits until two other members have stored the own log up to
 // size, or all that are online where these are fewer.
 func (n *Node) awaitMembers(ctx context.Context, size int64) {
 	deadline := time.NewTimer(registerWait)
 	defer deadline.Stop()
+	grace := time.NewTimer(absence)
+	defer grace.Stop()
+	waited := false
 	for log := n.ownLog(); ; {
 		changed := n.network.Load().Changed()
 		have, missing := n.acknowledged(log, size)
-		if len(missing) == 0 || len(have) > registerAcks { // this broker is one of have
+		if len(have) > registerAcks { // this broker is one of them
+			return
+		}
+		if len(missing) == 0 && (waited || !n.absent(have, missing)) {
 			return
 		}
 		select {
 		case <-ctx.Done():
 			return
+		case <-grace.C:
+			waited = true
 		case <-deadline.C:
 			n.log.Warn("a registration is not acknowledged by other members yet; they get it when they can", "missing", missing)
 			return

@@ -17,8 +17,8 @@ import (
 
 // How often the other members are asked for a newer charter over HTTP.
 const (
-	askLeaving = time.Second      // while the end of the own membership is proposed
-	askAlone   = 10 * time.Second // while no member is connected
+	askLeaving = time.Second     // while the end of the own membership is proposed
+	askAlone   = 3 * time.Second // while no member is connected
 )
 
 // followCharters asks the other members for newer charters over HTTP where the

@@ -207,7 +207,7 @@ func TestApprovalsOfSeveral(t *testing.T) {
 	until(t, "three of four have expelled it", func() bool { return c.status().CharterVersion == decision.CharterVersion })
 	a.seesApp(app.ClientID, "suspended") // with its broker
 	agreeOn(t, a.status().CharterVersion, a, b, c)
-	until(t, "the expelled broker knows, or knows nothing any more", func() bool { return !d.status().Fresh })
+	until(t, "the expelled broker knows", func() bool { return strings.Contains(d.status().StaleReason, "expelled") })
 	d.stop()
 
 	decision, err = c.node.LeaveFederation(t.Context())
@@ -229,11 +229,20 @@ func TestApprovalsOfSeveral(t *testing.T) {
 	if s := c.status(); s.Fresh || s.CharterVersion != a.status().CharterVersion {
 		t.Fatalf("after a restart it says %+v", s)
 	}
-	c.stop()
-	c.cfg.Join = newMember(t).cfg.Issuer
-	if err := c.tryStart(); err == nil || !strings.Contains(err.Error(), "begin anew") {
-		t.Fatalf("a directory whose membership has ended asks to join: %v", err)
+	// It can stand alone again, or go elsewhere, with its log.
+	was := c.status().Federation
+	_, err = c.node.FoundFederation(t.Context(), membership.Limits{Name: "Anew", MaxAge: 30})
+	check(t, err)
+	until(t, "the member that left is a federation of one", func() bool { return c.status().Fresh })
+	if f, err := c.node.ShowFederation(t.Context()); err != nil || f.Federation == was || f.Name != "Anew" || f.MaxAge != 30 || len(f.Members) != 1 {
+		t.Fatalf("%+v, %v", f, err)
 	}
+	c.register(named("Anew"))
+	d.cfg.Join = c.cfg.Issuer
+	d.start() // the one that was expelled
+	c.approve(c.awaitRequest(d.cfg.Issuer))
+	agree(t, c, d)
+	c.seesApp(app.ClientID, "active")
 }
 
 // agreeOn waits until the members are fresh under a charter version.

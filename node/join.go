@@ -5,6 +5,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/comity-network/comity/federation"
@@ -68,22 +69,51 @@ func (n *Node) settle(ctx context.Context) error {
 	if n.cfg.Join == "" {
 		return nil
 	}
-	if _, member := chain.Member(n.cfg.Join); member {
+	if _, member := chain.Member(n.cfg.Join); member && !n.left() {
 		return nil
-	}
-	if own, _ := chain.Member(n.cfg.Issuer); own.State == registry.MemberExpelled {
-		return fmt.Errorf("%w: the membership of this broker in federation %s has ended, and with it the use of this data directory: begin anew in another one (--data), or start without --join to look at this one",
-			registry.ErrConflict, chain.Federation())
 	}
 	other, err := membership.Overview(ctx, n.peers, n.cfg.Join)
 	if err != nil {
 		n.log.Warn("--join is left aside: this broker is a member of a federation, and it cannot be seen whether it is that one", "federation", chain.Federation(), "error", err)
 		return nil
 	}
-	if other != chain.Federation() {
+	switch {
+	case other == chain.Federation():
+		return nil
+	case !n.left():
 		return fmt.Errorf("%w: --join %s: that broker is in federation %s, and this one is a member of federation %s: leave that first (comity federation leave)",
 			registry.ErrConflict, n.cfg.Join, other, chain.Federation())
 	}
+	if err := n.foundAnew(ctx, membership.Limits{}); err != nil {
+		return err
+	}
+	n.joining = &membership.Joining{URL: n.cfg.Join}
+	return n.joining.Save(n.cfg.DataDir)
+}
+
+// left reports whether this broker's membership has ended.
+func (n *Node) left() bool {
+	return n.replica.BrokerStatus(n.cfg.Issuer) == registry.BrokerExpelled
+}
+
+// foundAnew makes a broker that was a member a federation of one again, with
+// its log and its clients.
+func (n *Node) foundAnew(ctx context.Context, limits membership.Limits) error {
+	c := federation.DefaultCharter()
+	c.Name, c.Version, c.IssuedAt = n.cfg.Organisation, 1, n.cfg.Now().Unix()
+	c.Members = []registry.Member{{
+		Issuer: n.cfg.Issuer, State: registry.MemberActive, Keys: []registry.MemberKey{{Key: n.keys.record.JWK()}},
+	}}
+	limits.Apply(&c)
+	charter, err := registry.NewCharter(c, n.keys.record)
+	if err != nil {
+		return err
+	}
+	former := n.replica.Chain().Federation()
+	if err := n.replica.Adopt(ctx, [][]byte{charter.Raw}); err != nil {
+		return err
+	}
+	n.log.Info("founded anew", slog.Group("audit", "event", "federation-founded", "federation", charter.CID, "former", former))
 	return nil
 }
 

@@ -47,6 +47,16 @@ func (n *Node) joiningStatus() *admin.Joining {
 
 // FoundFederation implements admin.Operations.
 func (n *Node) FoundFederation(ctx context.Context, limits membership.Limits) (admin.Decision, error) {
+	if n.left() {
+		if err := n.foundAnew(ctx, limits); err != nil {
+			return admin.Decision{}, err
+		}
+		select {
+		case n.moved <- struct{}{}:
+		case <-ctx.Done():
+		}
+		return n.decision(membership.Outcome{Charter: n.replica.Chain().Latest(), InForce: true}), nil
+	}
 	if err := n.closed(); err != nil {
 		return admin.Decision{}, err
 	}

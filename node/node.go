@@ -193,7 +193,7 @@ func (n *Node) describe() registry.Broker {
 // announce appends this broker's record to its log, where what it says has
 // changed since the last one.
 func (n *Node) announce(ctx context.Context) error {
-	if n.replica.BrokerStatus(n.cfg.Issuer) == registry.BrokerExpelled {
+	if n.left() {
 		return nil // nobody would take it
 	}
 	next := n.describe()

@@ -47,12 +47,13 @@ func (n *Node) watchStop(ctx context.Context, stop admin.Stop, record *registry.
 		return err
 	}
 	last := admin.StopProgress{Online: -1}
-	members := time.NewTimer(memberWait)
+	members, grace := time.NewTimer(memberWait), time.NewTimer(absence)
 	defer members.Stop()
+	defer grace.Stop()
 	tick := time.NewTicker(sitePoll)
 	defer tick.Stop()
 	var sites <-chan time.Time // runs when all members have acknowledged
-	for membersDone := false; ; {
+	for membersDone, waited := false, false; ; {
 		changed := n.network.Load().Changed()
 		state, err := n.replica.Client(ctx, stop.ClientID)
 		if err != nil {
@@ -68,7 +69,8 @@ func (n *Node) watchStop(ctx context.Context, stop admin.Stop, record *registry.
 		}
 		p.Acknowledged, p.Missing = n.acknowledged(n.ownLog(), index+1)
 		p.Online = len(p.Missing) + len(p.Acknowledged)
-		if membersDone = membersDone || len(p.Missing) == 0; membersDone && sites == nil {
+		all := len(p.Missing) == 0 && (waited || !n.absent(p.Acknowledged, p.Missing))
+		if membersDone = membersDone || all; membersDone && sites == nil {
 			sites = time.After(siteWait)
 		}
 		if p.Done = membersDone && waiting == 0; p.Done || moved(last, p) {
@@ -83,6 +85,8 @@ func (n *Node) watchStop(ctx context.Context, stop admin.Stop, record *registry.
 			return ctx.Err()
 		case <-changed:
 		case <-tick.C:
+		case <-grace.C:
+			waited = true
 		case <-members.C:
 			membersDone = true
 		case <-sites:

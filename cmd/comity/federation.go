@@ -70,7 +70,7 @@ type federationCreateCmd struct {
 }
 
 func (federationCreateCmd) Help() string {
-	return `A node's first start founds a federation of one. This command gives it another name and other limits by the next version of its charter; the federation id stays. It works as long as the broker is alone: later, limits are the members' common matter.
+	return `A node's first start founds a federation of one. This command gives it another name and other limits by the next version of its charter; the federation id stays. It works as long as the broker is alone: later, limits are the members' common matter. A broker that has left a federation, or was expelled from it, founds one of its own by this command; its apps stay.
 
   comity federation create --name "Universities" --max-age 60s`
 }

@@ -314,14 +314,15 @@ func (d *Desk) SetLimits(ctx context.Context, l Limits) (Outcome, error) {
 			registry.ErrConflict, len(chain.ActiveMembers()))
 	}
 	next := draftOf(chain.Latest())
-	l.apply(&next)
+	l.Apply(&next)
 	if len(Changes(&chain.Latest().Charter, &next)) == 0 {
 		return Outcome{Charter: chain.Latest(), InForce: true}, nil
 	}
 	return d.propose(ctx, "", next)
 }
 
-func (l Limits) apply(c *registry.Charter) {
+// Apply sets what was chosen.
+func (l Limits) Apply(c *registry.Charter) {
 	if l.Name != "" {
 		c.Name = l.Name
 	}
