@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	pb "github.com/libp2p/go-libp2p-pubsub/pb"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -427,5 +428,54 @@ func TestFault60Reflection(t *testing.T) {
 			t.Errorf("%d packets in ten minutes", packets)
 		}
 		t.Logf("%d packets in ten minutes", packets)
+	})
+}
+
+// fault 58, 59: peers of nobody may connect, a bounded number of them and for a
+// bounded time, and get nothing of what members exchange.
+func TestFault58Strangers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := simulate(t, 2)
+		c.start()
+		c.until(time.Second, "the members are connected", func() bool { return meshed(c.nodes) })
+		victim := c.nodes[0]
+		victim.register("App")
+		var strangers []*intruder
+		for range federation.MaxStrangers + 6 {
+			n := c.add("https://stranger.example")
+			n.openReplica()
+			i := newIntruder(t, n)
+			strangers = append(strangers, i)
+			_ = i.connect(victim)
+		}
+		time.Sleep(time.Second)
+		if n := victim.Conns(); n != federation.MaxStrangers+1 {
+			t.Errorf("%d connections", n)
+		}
+		first := strangers[0]
+		ask := map[string]any{"logs": []any{map[string]any{"log": victim.key.ID(), "from": 0}}}
+		if n, err := ended(first.open(victim, federation.PullProtocol, ask)); err == nil || n != 0 {
+			t.Errorf("a stranger pulled %d bytes", n)
+		}
+		first.node.announce(first.addresses()) // in a federation of its own
+		if n, err := ended(first.open(victim, federation.HeadsProtocol, first.hello(), victim.Vector())); err == nil || n != 0 {
+			t.Errorf("a stranger got %d bytes of heads", n)
+		}
+		heard := 0
+		strangers[1].gossip(func(*pubsub.Message) { heard++ })
+		time.Sleep(5 * time.Second)
+		c.nodes[1].register("Another")
+		c.until(time.Second, "members go on", func() bool { return same(c.nodes[:2]) })
+		time.Sleep(5 * time.Second)
+		if heard > 0 {
+			t.Errorf("a stranger heard %d messages", heard)
+		}
+		c.nodes[1].stop()
+		c.nodes[1].restart()
+		c.until(2*time.Second, "a member comes in", func() bool { return meshed(c.nodes[:2]) })
+		time.Sleep(3 * time.Minute)
+		if n := victim.Conns(); n != 1 {
+			t.Errorf("%d connections after three minutes", n)
+		}
 	})
 }

@@ -295,3 +295,57 @@ func TestExpelled(t *testing.T) {
 		}
 	})
 }
+
+// A broker that was alone is admitted to a federation that runs: it is let in
+// as soon as both sides have the charter, and brings its clients.
+func TestAdmitted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := simulate(t, 3)
+		c.start()
+		c.until(time.Second, "all are connected", func() bool { return meshed(c.nodes) })
+		old := slices.Clone(c.nodes)
+		one := c.add("https://new.example")
+		one.openReplica() // founds a federation of its own
+		one.listen()
+		id := one.register("Brought along")
+		one.run()
+		time.Sleep(5 * time.Second)
+		if n := one.Conns(); n != 0 {
+			t.Errorf("a stranger has %d connections", n)
+		}
+
+		draft := old[0].Chain().Latest().Charter
+		draft.Members = append(slices.Clone(draft.Members), one.member())
+		proposal, err := old[0].Propose(t.Context(), draft)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.until(time.Second, "the proposal is everywhere", func() bool { return len(old[1].Proposals())+len(old[2].Proposals()) == 2 })
+		approved, err := old[1].Approve(t.Context(), proposal.CID)
+		if err == nil {
+			approved, err = approved.AddSignature(one.key) // the applicant agrees
+		}
+		if err == nil {
+			_, err = old[2].Accept(t.Context(), federation.Inbound{Charter: approved.Raw})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.until(time.Second, "the charter is everywhere", func() bool {
+			return !slices.ContainsFunc(old, func(n *clusterNode) bool { return n.Chain().Latest().Version != 2 })
+		})
+		one.stop()
+		if err := one.Adopt(t.Context(), old[0].Charters(1)); err != nil {
+			t.Fatal(err)
+		}
+		one.listen()
+		hand(t, old[1], one)
+		one.run()
+		took := c.until(3*time.Second, "all hold the same", func() bool { return meshed(c.nodes) && same(c.nodes) })
+		t.Logf("complete after %v", took)
+		if !knowAll(old, id) {
+			t.Error("its client did not come along")
+		}
+		c.until(3*time.Second, "all are fresh", c.fresh)
+	})
+}
