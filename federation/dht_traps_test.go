@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -36,7 +37,7 @@ func (anything) Select(string, [][]byte) (int, error) { return 0, nil }
 
 // stranger is a peer of nobody that speaks the protocol by hand.
 type stranger struct {
-	t   *testing.T
+	t   testing.TB
 	dht *dht.IpfsDHT
 }
 
@@ -242,10 +243,16 @@ func TestDHTClose(t *testing.T) {
 	}
 }
 
-// refuser is a member's peer that refuses every put, and counts them.
+// refuser is a member's peer that refuses every put, and notes them.
 type refuser struct {
 	mu   sync.Mutex
-	puts int
+	puts []string // keys
+}
+
+func (r *refuser) has(key string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Contains(r.puts, key)
 }
 
 func (r *refuser) serve(stream network.Stream) {
@@ -259,7 +266,7 @@ func (r *refuser) serve(stream network.Stream) {
 		var m pb.Message
 		if proto.Unmarshal(raw, &m) != nil || m.GetType() == pb.Message_PUT_VALUE {
 			r.mu.Lock()
-			r.puts++
+			r.puts = append(r.puts, string(m.GetKey()))
 			r.mu.Unlock()
 			stream.Reset()
 			return
@@ -289,7 +296,7 @@ func TestDHTPutSaysNothing(t *testing.T) {
 		t.Fatalf("the trap is gone: a put that all refuse now says %v", err)
 	}
 	for i, r := range refusers {
-		if r.puts == 0 {
+		if !r.has(clientKey(id)) {
 			t.Errorf("refuser %d was not asked", i)
 		}
 	}
@@ -320,6 +327,9 @@ func TestDHTExpelled(t *testing.T) {
 	if got := m.dir.DHT().RoutingTable().Find(out); got != "" {
 		t.Error("an expelled member's peer came back")
 	}
+	w.expelled.Store(w.members[2])
+	m.run()
+	eventually(t, "the next one is put out", func() bool { return m.dir.DHT().RoutingTable().Size() == 1 })
 }
 
 // After a restart a member has what it held, although its replica does not know
@@ -373,6 +383,34 @@ func TestDHTRepublish(t *testing.T) {
 	}
 	for _, key := range []string{clientKey(id), clientKey(changed), logKey(home), "/charter/" + w.federation()} {
 		eventually(t, key+" is put again", func() bool { return keeper.dir.Holds(t.Context(), key) })
+	}
+}
+
+// A restart puts nothing again that was put before.
+func TestDHTRestartIsQuiet(t *testing.T) {
+	w := newDHTWorld(t, 2)
+	home, other := w.members[0], &refuser{}
+	w.members[1].host.SetStreamHandler(w.protocol(), other.serve)
+	w.connect(home.host, w.members[1].host)
+	old := home.register("Old")
+	start := func() {
+		home.join()
+		eventually(t, "the other is in the routing table", func() bool { return home.dir.DHT().RoutingTable().Size() == 1 })
+		home.run()
+	}
+	start()
+	eventually(t, "the client is put", func() bool { return other.has(clientKey(old)) })
+	home.leave()
+	other.mu.Lock()
+	other.puts = nil
+	other.mu.Unlock()
+	start()
+	for range 3 {
+		id := home.register("New")
+		eventually(t, "the new one is put", func() bool { return other.has(clientKey(id)) })
+	}
+	if other.has(clientKey(old)) {
+		t.Error("the old one was put again")
 	}
 }
 

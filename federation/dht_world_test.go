@@ -33,7 +33,7 @@ import (
 // and nothing else: no gossip, no sync. What a replica holds is written into
 // its store by hand. The hosts are real, the network between them is in memory.
 type dhtWorld struct {
-	t       *testing.T
+	t       testing.TB
 	net     mocknet.Mocknet
 	now     time.Time
 	charter registry.Charter
@@ -60,7 +60,7 @@ type dhtMember struct {
 	stop   func()
 }
 
-func newDHTWorld(t *testing.T, n int) *dhtWorld {
+func newDHTWorld(t testing.TB, n int) *dhtWorld {
 	return (&dhtWorld{t: t}).populate(n)
 }
 
