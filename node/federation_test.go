@@ -21,6 +21,7 @@ import (
 // record of one is with all of them; and they find each other again after a
 // restart in another order, at other addresses.
 func TestThreeBrokersJoinAndFindEachOther(t *testing.T) {
+	t.Parallel()
 	a := newMember(t)
 	b := joining(t, a)
 	if !b.said.Joining || b.said.Federation != a.said.Federation {
@@ -88,6 +89,7 @@ func TestThreeBrokersJoinAndFindEachOther(t *testing.T) {
 
 // A broker that was alone brings its log and its clients.
 func TestLoneBrokerBringsItsClients(t *testing.T) {
+	t.Parallel()
 	a, b := newMember(t), newMember(t)
 	ofA, ofB := a.register(named("Of A")), b.register(named("Of B"))
 	stopped := b.register(named("Stopped"))
@@ -127,6 +129,7 @@ func TestLoneBrokerBringsItsClients(t *testing.T) {
 // A request survives restarts on both sides, and a refusal ends the node with
 // the reason.
 func TestRequestResumesAndIsRefused(t *testing.T) {
+	t.Parallel()
 	a := newMember(t)
 	b := joining(t, a)
 	id := a.awaitRequest(b.cfg.Issuer)
@@ -179,6 +182,7 @@ func TestJoinToNowhere(t *testing.T) {
 // Of three members two must approve the fourth; then one is expelled, and one
 // leaves.
 func TestApprovalsOfSeveral(t *testing.T) {
+	t.Parallel()
 	all := found(t, 3, 0)
 	a, b, c := all[0], all[1], all[2]
 	d := joining(t, a)
@@ -256,6 +260,7 @@ func agreeOn(t *testing.T, version int64, members ...*member) {
 // What one operator approves while another charter is pending has its turn
 // afterwards, without being approved again.
 func TestApprovalsTakeTurns(t *testing.T) {
+	t.Parallel()
 	all := found(t, 2, 0)
 	a, b := all[0], all[1]
 	c := joining(t, a)
