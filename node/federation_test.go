@@ -4,6 +4,7 @@ package node_test
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -158,6 +159,36 @@ func TestRequestResumesAndIsRefused(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "write to us first") {
 		t.Fatalf("the refused node ended with %v", err)
 	}
+}
+
+// fault 61: the member that is asked is down. The node serves all the same,
+// says what it waits for, and asks when the other is back.
+func TestFault61JoinWhileTheOtherIsDown(t *testing.T) {
+	t.Parallel()
+	a := newMember(t)
+	a.stop()
+	b := &member{t: t, cfg: config(t)}
+	b.cfg.Join = a.cfg.Issuer
+	started := make(chan error, 1)
+	go func() { started <- b.tryStart() }()
+	until(t, "the node serves", func() bool {
+		res, err := http.Get(b.cfg.Issuer + "/readyz")
+		if err != nil {
+			return false
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		return err == nil && res.StatusCode == http.StatusServiceUnavailable && strings.Contains(string(body), "connection refused")
+	})
+	select {
+	case err := <-started:
+		t.Fatalf("the node is ready, or ended: %v", err)
+	default:
+	}
+	a.start()
+	check(t, <-started)
+	a.approve(a.awaitRequest(b.cfg.Issuer))
+	agree(t, a, b)
 }
 
 // The URL of --join must lead to a broker, and to another one.
