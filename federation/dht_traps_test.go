@@ -329,7 +329,8 @@ func TestDHTExpelled(t *testing.T) {
 	}
 	w.expelled.Store(w.members[2])
 	m.run()
-	eventually(t, "the next one is put out", func() bool { return m.dir.DHT().RoutingTable().Size() == 1 })
+	next := w.members[2].host.ID()
+	eventually(t, "the next one is put out", func() bool { return m.dir.DHT().RoutingTable().Find(next) == "" })
 }
 
 // After a restart a member has what it held, although its replica does not know
@@ -383,6 +384,21 @@ func TestDHTRepublish(t *testing.T) {
 	}
 	for _, key := range []string{clientKey(id), clientKey(changed), logKey(home), "/charter/" + w.federation()} {
 		eventually(t, key+" is put again", func() bool { return keeper.dir.Holds(t.Context(), key) })
+	}
+}
+
+// The head of the own log follows its growth, soon.
+func TestDHTHead(t *testing.T) {
+	w := newDHTWorld(t, 2)
+	home, keeper := w.members[0], w.members[1]
+	w.start()
+	home.run()
+	s := w.stranger()
+	for range 3 {
+		home.register("App")
+		eventually(t, "the new head is put", func() bool {
+			return bytes.Equal(s.read(keeper, logKey(home)), home.value(logKey(home)))
+		})
 	}
 }
 

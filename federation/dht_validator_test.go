@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/comity-network/comity/federation"
+	"github.com/comity-network/comity/federation/storetest"
 	"github.com/comity-network/comity/registry"
 )
 
@@ -141,6 +142,7 @@ func TestDHTClientRules(t *testing.T) {
 	updated := home.append(update(id))
 	suspended := home.append(revocation(id, registry.Suspend))
 	reinstated := home.append(revocation(id, registry.Reinstate))
+	home.append(update(another))
 	elsewhere := home.append(revocation(another, registry.Suspend))
 	w.share()
 	vote := other.append(revocation(id, registry.Revoke))
@@ -165,9 +167,11 @@ func TestDHTClientRules(t *testing.T) {
 		return state.First
 	}
 	stranger := &dhtMember{issuer: "https://stranger.example", key: registry.GenerateSigningKey()}
-	var base document
-	if err := json.Unmarshal(home.value(clientKey(id)), &base); err != nil {
-		t.Fatal(err)
+	var base, second document
+	for client, into := range map[string]*document{id: &base, another: &second} {
+		if err := json.Unmarshal(home.value(clientKey(client)), into); err != nil {
+			t.Fatal(err)
+		}
 	}
 	v := federation.NewReaderValidator(w.federation(), home.Chain())
 	for _, test := range []struct {
@@ -198,7 +202,10 @@ func TestDHTClientRules(t *testing.T) {
 		{"the same stop twice", func(d *document) { d.Stops = loose(vote, vote) }, registry.ErrForm},
 		{"a registration that contradicts nothing", func(d *document) { d.Stops = loose(updated) }, registry.ErrForm},
 		{"the first record left out", func(d *document) { d.First = "" }, registry.ErrForm},
-		{"the registration of another client", func(d *document) { d.Registration.Record = elsewhere.Raw }, registry.ErrForm},
+		{"a revocation as the registration", func(d *document) { d.Registration.Record = elsewhere.Raw }, registry.ErrForm},
+		{"the registration of another client", func(d *document) {
+			d.Registration, d.Checkpoint, d.Stops = second.Registration, second.Checkpoint, nil
+		}, registry.ErrForm},
 		{"a place that is not its own", func(d *document) { *d.Registration.Index++ }, registry.ErrSignature},
 		{"the first record of another client", func(d *document) { d.First = firstOf(another).Raw }, registry.ErrForm},
 		{"the first record by a thief", func(d *document) {
@@ -476,5 +483,29 @@ func TestDHTKeyEnded(t *testing.T) {
 	}
 	if err := v.Validate("/log/"+next.ID(), m.value(logKey(m))); !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("a log under its second key: %v", err)
+	}
+
+	// A client is not older than the key of its first record.
+	for _, key := range []registry.SigningKey{m.key, next} {
+		first, err := registry.SignRegistration(key, registry.Registration{
+			Claims: registry.Claims{Issuer: m.issuer, IssuedAt: w.now.Unix()}, ClientMetadata: storetest.Metadata("App"),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := registry.SignRegistration(m.key, registry.Registration{
+			Claims: first.Claims, Client: first.CID, Sequence: 1, Previous: first.CID, ClientMetadata: storetest.Metadata("App"),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		head, err := registry.SignCheckpoint(m.key, registry.Origin(m.issuer), 1, registry.LeafHash(second.Raw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := document{First: first.Raw, Registration: entry{Record: second.Raw, Index: new(int64)}, Checkpoint: string(head.Raw)}
+		if err := v.Validate(clientKey(first.CID), d.encode(t)); (err == nil) != (key.ID() == m.key.ID()) {
+			t.Errorf("a first record by the key %s: %v", key.ID(), err)
+		}
 	}
 }
