@@ -18,6 +18,8 @@ import (
 const (
 	rpcsPerSecond = 200
 	rpcBurst      = 2000
+	// maxUnsent is how many messages a peer may be too slow for.
+	maxUnsent = 64
 )
 
 var errFlood = errors.New("too much gossip")
@@ -88,14 +90,27 @@ var _ pubsub.RawTracer = (*gossipTracer)(nil)
 func (t *gossipTracer) RejectMessage(m *pubsub.Message, reason string) {
 	switch reason {
 	case pubsub.RejectValidationFailed, pubsub.RejectInvalidSignature, pubsub.RejectMissingSignature,
-		pubsub.RejectUnexpectedSignature, pubsub.RejectUnexpectedAuthInfo, pubsub.RejectSelfOrigin:
+		pubsub.RejectUnexpectedSignature, pubsub.RejectUnexpectedAuthInfo:
 		t.faults.charge(m.ReceivedFrom, 1, "gossip: "+reason)
 	}
 }
 
-// DropRPC implements pubsub.RawTracer. The queue of a peer is full: it does not
-// read as fast as the others write (fault 62). It pulls when it is back.
-func (t *gossipTracer) DropRPC(_ *pubsub.RPC, p peer.ID) { t.faults.slow(p) }
+// DropRPC implements pubsub.RawTracer. The queue of a peer is full, or there is
+// none since it did not read for 30 s (fault 62). That is no offence, but it is
+// better off without this connection: on the next it pulls what it missed.
+func (t *gossipTracer) DropRPC(_ *pubsub.RPC, p peer.ID) {
+	t.mu.Lock()
+	s := t.sessions[p]
+	slow := s != nil && s.unsent == maxUnsent
+	if s != nil {
+		s.unsent++
+	}
+	t.mu.Unlock()
+	if slow {
+		// pubsub waits for nobody, and so this must not wait for the host.
+		t.goes(func() { t.drop(p, "it does not read what it is sent") })
+	}
+}
 
 // The rest of pubsub.RawTracer is of no interest.
 

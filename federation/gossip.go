@@ -23,7 +23,7 @@ const (
 // topicName is where the members of a federation gossip.
 func topicName(federation string) string { return "/comity/" + federation + "/1" }
 
-func (n *Network) enter(ctx context.Context, name string) (*pubsub.Topic, error) {
+func (n *Network) subscribe(ctx context.Context, name string) (*pubsub.Topic, error) {
 	ps, err := pubsub.NewGossipSub(ctx, n.host, n.gossipOptions(name)...)
 	if err != nil {
 		return nil, err

@@ -148,7 +148,10 @@ func (n *Network) say(stream network.Stream, frame any) error {
 
 // handleHeads listens to a peer until it falls silent.
 func (n *Network) handleHeads(stream network.Stream) {
-	n.working.Add(1)
+	if !n.enter() {
+		_ = stream.Reset()
+		return
+	}
 	defer n.working.Done()
 	defer stream.Reset()
 	p := stream.Conn().RemotePeer()

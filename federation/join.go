@@ -35,7 +35,7 @@ func (n *Network) join() error {
 		return nil
 	}
 	ctx, cancel := context.WithCancel(n.ctx)
-	topic, err := n.enter(ctx, topicName(federation))
+	topic, err := n.subscribe(ctx, topicName(federation))
 	if err != nil {
 		cancel()
 		return fmt.Errorf("join gossip: %w", err)

@@ -74,6 +74,8 @@ type Network struct {
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
 	working sync.WaitGroup
+	closing sync.Mutex
+	closed  bool // guarded by closing
 
 	mu       sync.Mutex
 	running  bool
@@ -173,9 +175,23 @@ func (n *Network) follow(news []News) {
 	n.tell()
 }
 
+// enter begins work that Close waits for, unless Close was called. It ends with
+// working.Done.
+func (n *Network) enter() bool {
+	n.closing.Lock()
+	defer n.closing.Unlock()
+	if n.closed {
+		return false
+	}
+	n.working.Add(1)
+	return true
+}
+
 // goes starts work that Close waits for.
 func (n *Network) goes(work func()) {
-	n.working.Add(1)
+	if !n.enter() {
+		return
+	}
 	go func() {
 		defer n.working.Done()
 		work()
@@ -184,6 +200,9 @@ func (n *Network) goes(work func()) {
 
 // Close disconnects from everybody. Run has returned, or was never called.
 func (n *Network) Close() error {
+	n.closing.Lock()
+	n.closed = true
+	n.closing.Unlock()
 	n.cancel()
 	err := n.host.Close()
 	n.leave()

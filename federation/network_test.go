@@ -286,7 +286,7 @@ func TestExpelled(t *testing.T) {
 				t.Errorf("node %d has peers %+v", n.i, n.Peers())
 			}
 		}
-		time.Sleep(time.Minute)
+		time.Sleep(15 * time.Second)
 		if online := c.nodes[3].Online(); len(online) != 0 {
 			t.Errorf("the expelled one is connected to %v", online)
 		}

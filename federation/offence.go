@@ -69,9 +69,6 @@ func (o *offences) charge(p peer.ID, weight float64, why string) {
 	}
 }
 
-// slow notes that a peer did not take a message that was sent to it.
-func (o *offences) slow(p peer.ID) { o.charge(p, 0.25, "it does not read what it is sent") }
-
 func (o *offences) banned(p peer.ID) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

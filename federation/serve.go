@@ -23,7 +23,10 @@ const (
 // handlePull answers one request of a member. The peer must take each frame in
 // time: a slow one is left (fault 62).
 func (n *Network) handlePull(stream network.Stream) {
-	n.working.Add(1)
+	if !n.enter() {
+		_ = stream.Reset()
+		return
+	}
 	defer n.working.Done()
 	p := stream.Conn().RemotePeer()
 	if !n.members.has(p, "") || !n.serving.enter(p) {

@@ -28,6 +28,7 @@ type session struct {
 	views   map[string]int64     // times of views that it holds
 	urgent  bool                 // do not wait for gossip to bring what is missing
 	bad     map[string]time.Time // logs that it should not be asked for until then
+	unsent  int                  // gossip that it did not read in time
 	blocked bool                 // something that it has is being pulled from another peer
 }
 
@@ -149,6 +150,7 @@ func (n *Network) end(p peer.ID) {
 	n.mu.Unlock()
 	if s != nil {
 		s.cancel()
+		n.shares.forget(p)
 		n.tell()
 	}
 	wake(n.lost)
