@@ -35,18 +35,18 @@ type Draft struct {
 //   - registry.ErrLimit: quota, the longest suspension, seq.
 //   - registry.ErrForm: the body breaks a rule of its record.
 //   - registry.ErrStale: the clock is behind what was signed before.
+//   - registry.ErrFork: another process signs with the key of this broker.
 //
 // Any other error is of the store. Then the record may be there or not, and the
 // next Append finds out; nobody was told of it.
 func (r *Replica) Append(ctx context.Context, d Draft) (*registry.Record, int64, error) {
-	r.writing.Lock()
-	defer r.writing.Unlock()
-	if r.unsure {
-		if err := r.load(ctx); err != nil {
-			return nil, 0, err
-		}
-		r.unsure = false
-		r.announce() // of what the failed write did store
+	end, err := r.begin(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer end()
+	if err := r.maySign(); err != nil {
+		return nil, 0, err
 	}
 	now := r.now()
 	if err := r.checkClock(now); err != nil {
@@ -62,14 +62,32 @@ func (r *Replica) Append(ctx context.Context, d Draft) (*registry.Record, int64,
 		return nil, 0, err
 	}
 	r.announce(r.changeBy(ctx, record))
+	r.tell(News{Own: true, Inbound: Inbound{Suffix: &Suffix{
+		Log: r.log, From: index, Raws: []string{record.Raw}, Checkpoint: r.heads[r.log].Raw,
+	}}})
 	r.wake()
 	return record, index, nil
+}
+
+// begin takes the lock of all that write, and finds out first what an earlier
+// write did whose outcome is not known.
+func (r *Replica) begin(ctx context.Context) (end func(), err error) {
+	r.writing.Lock()
+	if r.unsure {
+		if err := r.load(ctx); err != nil {
+			r.writing.Unlock()
+			return nil, err
+		}
+		r.unsure = false
+		r.announce() // of what the failed write did store
+	}
+	return r.writing.Unlock, nil
 }
 
 // changeBy is the change that a record makes when nothing is stopped by it.
 func (r *Replica) changeBy(ctx context.Context, record *registry.Record) Change {
 	if record.Broker != nil {
-		return Change{Broker: r.issuer}
+		return Change{Broker: record.Issuer}
 	}
 	// The record is durable by now; when it cannot be read back, the change
 	// goes without its state.
@@ -81,6 +99,9 @@ func (r *Replica) changeBy(ctx context.Context, record *registry.Record) Change 
 // it into memory. history are the other records about its client.
 func (r *Replica) commit(ctx context.Context, record *registry.Record, history []registry.Entry) (int64, error) {
 	h := r.heads[r.log] // writing is held: nobody else changes it
+	if most := maxEntries(r.chain); h.Size >= most {
+		return 0, fmt.Errorf("%w: the log has %d entries, the charter allows no more", registry.ErrLimit, h.Size)
+	}
 	row := newRow(r.log, h.Size, record)
 	reader := r.reader(ctx, r.log)
 	var err error
@@ -113,13 +134,12 @@ func (r *Replica) adopt(row Row, record *registry.Record, checkpoint *registry.C
 	if row.CID == row.Client {
 		clients++
 	}
-	r.heads[r.log] = &head{Checkpoint: checkpoint, clients: clients}
+	r.heads[r.log] = &head{Checkpoint: checkpoint, entries: checkpoint.Size, clients: clients}
 	r.lastIAT = max(r.lastIAT, record.IssuedAt)
 	r.generation++
 	entry := registry.Entry{Record: record, Index: row.Index}
 	if record.Broker != nil {
-		r.brokers[r.log] = record
-		r.entries = append(r.entries, entry)
+		r.setBroker(r.log, entry)
 		r.refold(r.now())
 		return
 	}

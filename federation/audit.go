@@ -4,6 +4,7 @@ package federation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -15,15 +16,19 @@ const auditPage = 512
 
 // Audit is what a check of a whole stored replica found.
 type Audit struct {
-	Records  int64    // in all logs
-	Clients  int64    // that they register
+	Records int64 // in all logs, staged ones included
+	Clients int64 // that they register
+	// Void counts registrations with a bad signature, over which their
+	// author signed a head. They do not count; it is the author's fault.
+	Void     int64
 	Problems []string // each names the log and the entry; empty: all is well
 }
 
 // CheckStore reads every entry of every log in a store and checks its form,
 // its signature by the key that was valid at its place, its Merkle hashes, and
-// the signed checkpoint over all of them. It writes nothing. The error is about
-// reading; what is wrong with what was read is in the Audit.
+// the signed checkpoint over all of them; and the signatures of stops that stand
+// in no log. It writes nothing. The error is about reading; what is wrong with
+// what was read is in the Audit.
 func CheckStore(ctx context.Context, store Store) (Audit, error) {
 	s, err := store.Load(ctx)
 	if err != nil {
@@ -39,7 +44,23 @@ func CheckStore(ctx context.Context, store Store) (Audit, error) {
 			return a.Audit, err
 		}
 	}
+	for _, row := range s.Stops {
+		if row.Index < 0 {
+			a.heard(row)
+		}
+	}
 	return a.Audit, nil
+}
+
+// heard checks a stop that stands in no log.
+func (a *auditor) heard(row Row) {
+	entry, err := parseRow(row)
+	if err == nil {
+		err = verifyHeard(a.chain, entry.Record)
+	}
+	if err != nil && !errors.Is(err, registry.ErrStale) { // its key may have ended since
+		a.Problems = append(a.Problems, fmt.Sprintf("heard stop %s: %v", row.CID, err))
+	}
 }
 
 type auditor struct {
@@ -59,10 +80,13 @@ func (a *auditor) log(h Head) error {
 		a.Problems = append(a.Problems, fmt.Sprintf("log %s is of no member of the charter", h.Log))
 		return nil
 	}
-	checkpoint, err := openCheckpoint(h.Checkpoint, member)
-	if err != nil {
-		a.problem(member, "the checkpoint does not verify: %v", err)
-		return nil
+	checkpoint := &registry.Checkpoint{Root: registry.EmptyRoot()}
+	if len(h.Checkpoint) > 0 {
+		var err error
+		if checkpoint, err = openCheckpoint(h.Checkpoint, member); err != nil {
+			a.problem(member, "the checkpoint does not verify: %v", err)
+			return nil
+		}
 	}
 	reader := hashReader{ctx: a.ctx, store: a.store, log: h.Log}
 	clients, size := int64(0), int64(0)
@@ -87,7 +111,10 @@ func (a *auditor) log(h Head) error {
 	if clients != h.Clients {
 		a.problem(member, "it registers %d clients, and the head counts %d", clients, h.Clients)
 	}
-	return a.root(member, checkpoint, size, reader)
+	if size != h.Entries {
+		a.problem(member, "it has %d entries, and the head counts %d", size, h.Entries)
+	}
+	return a.root(member, checkpoint, min(size, h.Size), reader)
 }
 
 // row checks one entry, which must stand at index.
@@ -104,16 +131,33 @@ func (a *auditor) row(m registry.Member, row Row, index int64, reader hashReader
 	if entry.Record.Issuer != m.Issuer {
 		a.problem(m, "entry %d was issued by %s", index, entry.Record.Issuer)
 	}
-	if key, ok := a.chain.KeyAt(m.Issuer, index); !ok {
-		a.problem(m, "entry %d: the charter has no key for it", index)
-	} else if err := entry.Record.Verify(key); err != nil {
-		a.problem(m, "entry %d: %v", index, err)
-	}
+	a.signature(m, entry)
 	hashes, err := registry.StoredHashes(index, row.Raw, reader)
 	if err != nil {
 		a.problem(m, "entry %d: its hashes cannot be computed: %v", index, err)
 	} else if !slices.Equal(hashes, row.Hashes) {
 		a.problem(m, "entry %d does not have its hashes", index)
+	}
+}
+
+// signature checks the author of an entry. After the membership ended there is
+// no key, and what was written then is void.
+func (a *auditor) signature(m registry.Member, e registry.Entry) {
+	until := lastKey(m).Until
+	key, ok := a.chain.KeyAt(m.Issuer, e.Index)
+	if !ok {
+		if until == nil || e.Index < *until {
+			a.problem(m, "entry %d: the charter has no key for it", e.Index)
+		}
+		return
+	}
+	err := e.Record.Verify(key)
+	plain := e.Record.Registration != nil && !e.Record.Registration.Compromised
+	switch {
+	case err != nil && plain && e.Record.KeyID == registry.Thumbprint(key):
+		a.Void++
+	case err != nil:
+		a.problem(m, "entry %d: %v", e.Index, err)
 	}
 }
 

@@ -40,6 +40,7 @@ func (r *Replica) refold(now time.Time) {
 	for _, about := range r.stops {
 		entries = append(entries, about...)
 	}
+	entries = r.placeForked(entries)
 	before := r.state
 	r.state = registry.Fold(r.chain, entries, r.forks, now)
 	if before != nil && !sameBrokers(before, r.state) {

@@ -30,8 +30,8 @@ func (r *Replica) Client(ctx context.Context, id string) (registry.ClientState, 
 	if known {
 		return found(state, id)
 	}
-	state, err := r.read(ctx, id, now)
-	if err != nil {
+	state, lasts, err := r.read(ctx, id, now)
+	if err != nil || !lasts {
 		return state, err
 	}
 	r.mu.Lock()
@@ -49,19 +49,25 @@ func (r *Replica) uncached(ctx context.Context, id string) (registry.ClientState
 	if state, known, _ := r.remembered(id, now); known {
 		return found(state, id)
 	}
-	return r.read(ctx, id, now)
+	state, _, err := r.read(ctx, id, now)
+	return state, err
 }
 
-// read folds the stored records of a client that nothing stops.
-func (r *Replica) read(ctx context.Context, id string, now time.Time) (registry.ClientState, error) {
+// read folds the stored records of a client that nothing stops. The state lasts
+// until there are new records, unless one of them is of the future.
+func (r *Replica) read(ctx context.Context, id string, now time.Time) (state registry.ClientState, lasts bool, err error) {
 	entries, err := r.entriesOf(ctx, id)
 	if err != nil {
-		return registry.ClientState{}, err
+		return registry.ClientState{}, false, err
 	}
+	lasts = !slices.ContainsFunc(entries, func(e registry.Entry) bool {
+		return e.Record.IssuedAt > now.Add(registry.MaxAhead).Unix()
+	})
 	r.mu.RLock()
 	chain, forks := r.chain, r.forks
 	r.mu.RUnlock()
-	return found(registry.Fold(chain, entries, forks, now).Clients[id], id)
+	state, err = found(registry.Fold(chain, entries, forks, now).Clients[id], id)
+	return state, lasts, err
 }
 
 // found makes the zero state the error that it is.
@@ -97,23 +103,26 @@ func (r *Replica) entriesOf(ctx context.Context, id string) ([]registry.Entry, e
 	if err != nil {
 		return nil, fmt.Errorf("look up client %s: %w", id, err)
 	}
+	chain, rows := r.underHeads(rows)
 	entries := make([]registry.Entry, 0, len(rows))
-	for _, row := range r.underHeads(rows) {
+	for _, row := range rows {
 		e, err := parseRow(row)
 		if err != nil {
 			return nil, err
 		}
-		entries = append(entries, e)
+		if r.genuine(chain, row.Log, e) {
+			entries = append(entries, e)
+		}
 	}
 	return entries, nil
 }
 
 // underHeads leaves out entries that are stored but not yet acknowledged: what
 // is shown is always under a head that is shown.
-func (r *Replica) underHeads(rows []Row) []Row {
+func (r *Replica) underHeads(rows []Row) (*registry.Chain, []Row) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return slices.DeleteFunc(rows, func(row Row) bool {
+	return r.chain, slices.DeleteFunc(rows, func(row Row) bool {
 		h := r.heads[row.Log]
 		return row.Index >= 0 && (h == nil || row.Index >= h.Size)
 	})

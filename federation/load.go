@@ -22,8 +22,13 @@ func (r *Replica) load(ctx context.Context) error {
 	k := known{
 		heads: map[string]*head{}, views: map[string]*registry.Record{}, brokers: map[string]*registry.Record{},
 		stops: map[string][]registry.Entry{}, cache: newLRU(r.cache.size),
+		heard: map[string]Row{}, proposals: map[string]*registry.SignedCharter{}, forked: map[string]int64{},
+		evidence: map[string]Evidence{},
 	}
 	if k.chain, err = loadChain(s.Charters); err != nil {
+		return err
+	}
+	if err := k.loadCharters(s); err != nil {
 		return err
 	}
 	if err := r.loadOwn(&k); err != nil {
@@ -35,6 +40,9 @@ func (r *Replica) load(ctx context.Context) error {
 	if err := r.loadRecords(&k, s); err != nil {
 		return err
 	}
+	if err := r.loadAhead(ctx, &k); err != nil {
+		return err
+	}
 	if err := r.loadViews(&k, s.Views); err != nil {
 		return err
 	}
@@ -44,6 +52,7 @@ func (r *Replica) load(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	k.certified, k.viewed, k.former = r.certified, r.viewed, r.former
+	k.list, k.listHash, k.restless = r.list, r.listHash, r.restless
 	k.generation = r.generation + 1
 	r.known = k
 	r.refold(r.now())
@@ -88,8 +97,7 @@ func (r *Replica) loadOwn(k *known) error {
 		return fmt.Errorf("%w: issuer %s is not a member of the federation in this data directory, which has %s: use that issuer, or another data directory",
 			registry.ErrConflict, r.issuer, strings.Join(others, ", "))
 	}
-	current, ok := k.chain.CurrentKey(r.issuer)
-	if !ok || !current.Equal(r.key.Public()) {
+	if m.Keys[len(m.Keys)-1].Key.KeyID != r.key.ID() {
 		return fmt.Errorf("%w: the record key %s is not the one of %s in the charter: put the right key file back, from a backup if need be",
 			registry.ErrConflict, r.key.ID(), r.issuer)
 	}
@@ -109,20 +117,24 @@ func (r *Replica) loadHeads(ctx context.Context, k *known, heads []Head) error {
 		if !ok {
 			return damaged("log %s is of no member", h.Log)
 		}
-		checkpoint, err := openCheckpoint(h.Checkpoint, member)
-		if err != nil {
-			return damaged("head of %s: %w", member.Issuer, err)
+		var err error
+		loaded := k.headOf(h.Log, member.Issuer)
+		if len(h.Checkpoint) > 0 {
+			if loaded.Checkpoint, err = openCheckpoint(h.Checkpoint, member); err != nil {
+				return damaged("head of %s: %w", member.Issuer, err)
+			}
 		}
-		if checkpoint.Size != h.Size || checkpoint.Root != h.Root {
-			return damaged("head of %s: the checkpoint is of size %d, the log has %d", member.Issuer, checkpoint.Size, h.Size)
+		if loaded.Size != h.Size || len(h.Checkpoint) > 0 && loaded.Root != h.Root {
+			return damaged("head of %s: the checkpoint is of size %d, the log has %d", member.Issuer, loaded.Size, h.Size)
 		}
-		if err := r.checkHead(ctx, h.Log, checkpoint); err != nil {
+		if err := r.checkHead(ctx, h, loaded.Checkpoint); err != nil {
 			return damaged("log of %s: %w", member.Issuer, err)
 		}
-		k.heads[h.Log] = &head{Checkpoint: checkpoint, clients: h.Clients}
+		loaded.entries, loaded.clients = h.Entries, h.Clients
+		k.heads[h.Log] = loaded
 	}
-	if k.heads[r.log] == nil {
-		return damaged("the own log has no head")
+	if own := k.heads[r.log]; !own.verified() || own.entries != own.Size {
+		return damaged("the own log has no head, or entries beyond it")
 	}
 	return nil
 }
@@ -146,32 +158,46 @@ func openCheckpoint(raw []byte, m registry.Member) (*registry.Checkpoint, error)
 
 // checkHead compares a head with the stored hashes, and with where the entries
 // end.
-func (r *Replica) checkHead(ctx context.Context, log string, c *registry.Checkpoint) error {
-	root := registry.EmptyRoot()
-	if c.Size > 0 {
-		var err error
-		if root, err = registry.TreeRoot(c.Size, r.reader(ctx, log)); err != nil {
-			return err
-		}
+func (r *Replica) checkHead(ctx context.Context, h Head, c *registry.Checkpoint) error {
+	root, err := r.rootAt(ctx, h.Log, c.Size)
+	if err != nil {
+		return err
 	}
 	if root != c.Root {
 		return fmt.Errorf("%w: the entries of size %d have the root %v, the signed head says %v", registry.ErrFork, c.Size, root, c.Root)
 	}
-	rows, err := r.store.Rows(ctx, log, max(c.Size-1, 0), c.Size+1)
+	rows, err := r.store.Rows(ctx, h.Log, max(h.Entries-1, 0), h.Entries+1)
 	if err != nil {
 		return err
 	}
-	if int64(len(rows)) != min(c.Size, 1) {
-		return fmt.Errorf("the entries do not end at the signed size %d", c.Size)
+	if int64(len(rows)) != min(h.Entries, 1) {
+		return fmt.Errorf("the entries do not end at %d, where they should", h.Entries)
 	}
 	return nil
 }
 
+// rootAt is the root over the first size entries that are stored.
+func (r *Replica) rootAt(ctx context.Context, log string, size int64) (registry.Hash, error) {
+	if size == 0 {
+		return registry.EmptyRoot(), nil
+	}
+	return registry.TreeRoot(size, r.reader(ctx, log))
+}
+
 func (r *Replica) loadRecords(k *known, s *Snapshot) error {
 	for _, row := range s.Stops {
+		h := k.heads[row.Log]
+		if row.Index >= 0 && (h == nil || row.Index >= h.Size) {
+			continue // staged
+		}
 		e, err := parseRow(row)
 		if err != nil {
 			return err
+		}
+		if row.Index < 0 {
+			k.heard[row.CID] = row
+		} else if !r.genuine(k.chain, row.Log, e) {
+			continue
 		}
 		k.stops[row.Client] = append(k.stops[row.Client], e)
 	}
@@ -180,34 +206,17 @@ func (r *Replica) loadRecords(k *known, s *Snapshot) error {
 		if err != nil {
 			return err
 		}
-		k.brokers[row.Log] = e.Record
-		k.entries = append(k.entries, e)
+		k.setBroker(row.Log, e)
 	}
 	for _, e := range s.Evidence {
 		if err := k.addEvidence(e); err != nil {
 			return damaged("evidence about %s: %w", e.Subject, err)
 		}
-	}
-	return nil
-}
-
-// addEvidence gives the fold what a proof says. Records that stand in no log
-// enter it at index -1.
-func (k *known) addEvidence(e Evidence) error {
-	switch e.Kind {
-	case EvidenceFork:
-		f, err := registry.ParseFork([]byte(e.A))
-		if err != nil {
-			return err
-		}
-		k.forks = append(k.forks, f)
-	case EvidenceRecords:
-		for _, raw := range []string{e.A, e.B} {
-			record, err := registry.ParseRecord([]byte(raw), registry.KindRegistration, registry.KindRevocation)
-			if err != nil {
-				return err
+		if e.Kind == EvidenceAhead {
+			var err error
+			if k.ahead, err = registry.OpenCheckpoint([]byte(e.A), r.origin, r.key.Public()); err != nil {
+				return damaged("evidence about %s: %w", e.Subject, err)
 			}
-			k.stops[e.Subject] = append(k.stops[e.Subject], registry.Entry{Record: record, Index: -1})
 		}
 	}
 	return nil
@@ -216,7 +225,7 @@ func (k *known) addEvidence(e Evidence) error {
 // parseRow reads a stored record. That it is the one that was stored shows in
 // its CID.
 func parseRow(row Row) (registry.Entry, error) {
-	record, err := registry.ParseRecord([]byte(row.Raw))
+	record, err := registry.ParseRecord([]byte(row.Raw), row.Kind)
 	if err != nil {
 		return registry.Entry{}, damaged("entry %d of log %s: %w", row.Index, row.Log, err)
 	}

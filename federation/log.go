@@ -67,7 +67,7 @@ func (r *Replica) head(key string) (log string, h *head, err error) {
 		log = logOf(m)
 		h = r.heads[log]
 	}
-	if h == nil {
+	if !h.verified() {
 		return "", nil, fmt.Errorf("%w: no log of key %.50q", registry.ErrNotFound, key)
 	}
 	return log, h, nil
@@ -91,7 +91,9 @@ func (r *Replica) Checkpoints() map[string][]byte {
 	defer r.mu.RUnlock()
 	all := make(map[string][]byte, len(r.heads))
 	for _, h := range r.heads {
-		all[h.KeyID] = h.Raw
+		if h.verified() {
+			all[h.KeyID] = h.Raw
+		}
 	}
 	return all
 }
@@ -151,7 +153,8 @@ func (r *Replica) BrokerStatus(issuer string) registry.BrokerStatus {
 	return registry.BrokerExpelled
 }
 
-// Registered is the number of clients that the replica holds, stopped or not.
+// Registered is the number of clients that the replica holds, stopped or not,
+// those included whose log is being pulled right now.
 func (r *Replica) Registered() int64 {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

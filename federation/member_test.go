@@ -40,6 +40,7 @@ func joined(t *testing.T, limits func(*registry.Charter), issuers ...string) (*w
 			Issuer: issuer, State: registry.MemberActive, Keys: []registry.MemberKey{{Key: key.JWK()}},
 		})
 	}
+	c.Threshold = 1
 	if limits != nil {
 		limits(&c)
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,9 +27,11 @@ type Config struct {
 	// reading.
 	Now func() time.Time
 	Log *slog.Logger // slog.Default if nil
-	// OnChange is told of every change, in order, after it is durable. It
-	// may be told the same again, above all at the start of Run, and must
-	// not call Append.
+	// OnChange is told of every change, in order, after it is durable, by
+	// whomever it was made. A change that neither stops nor enables is told
+	// when it comes alone, and not in the middle of a long piece of a log.
+	// OnChange may be told the same again, above all at the start of Run,
+	// and must not call what writes.
 	OnChange func(Change)
 	// CacheSize bounds the cached states of clients that nothing stops; each
 	// takes about 2 KB once it was asked for. 131,072 if 0.
@@ -44,11 +47,11 @@ type Change struct {
 	State   registry.ClientState // of the client; when it is Enabled, Because is the reinstatement, if there is one
 }
 
-// DefaultCharter gives the limits of a new federation. A zero quorum or ban
+// DefaultCharter gives the limits of a new federation. A zero quorum or
 // threshold means more than half of the active members.
 func DefaultCharter() registry.Charter {
 	return registry.Charter{
-		Name: "comity", Threshold: 1, MaxSuspension: 24 * 3600, SuspensionQuota: 20,
+		Name: "comity", MaxSuspension: 24 * 3600, SuspensionQuota: 20,
 		MaxAge: 120, ClientsPerMember: 1_000_000,
 	}
 }
@@ -71,9 +74,17 @@ type Replica struct {
 	unsure    bool // a write failed with unknown outcome: reload first
 	lastIAT   int64
 	announced announced
+	followers []func(News)
 
 	mu    sync.RWMutex
-	known // guarded by mu
+	known                 // guarded by mu
+	skews map[string]skew // by issuer; guarded by mu
+	// doubled is why nothing is signed after somebody else signed a view
+	// with the own key; guarded by mu and writing.
+	doubled error
+	opened  int64 // when this process began; constant
+
+	checked checked // signatures of registrations in others' logs
 }
 
 // known is all that a replica holds in memory.
@@ -84,6 +95,12 @@ type known struct {
 	brokers map[string]*registry.Record // newest broker record, by log
 	entries []registry.Entry            // of those, for the fold
 	forks   []registry.Fork
+	forked  map[string]int64 // by the thumbprint of a key with a fork: the log index from which it is valid
+
+	heard     map[string]Row                     // stops that stand under no verified head, by CID
+	evidence  map[string]Evidence                // by Evidence.key
+	proposals map[string]*registry.SignedCharter // by CID
+	ahead     *registry.Checkpoint               // of the own log, which this broker does not remember
 
 	stops    map[string][]registry.Entry // all records about clients that some record stops
 	state    *registry.State             // fold of stops
@@ -100,10 +117,30 @@ type known struct {
 	viewed    time.Time // when the own newest view was signed, monotonic
 }
 
-// head is the newest checkpoint of one log.
+// head is the newest checkpoint of one log, and what is stored of the log.
 type head struct {
-	*registry.Checkpoint
-	clients int64
+	*registry.Checkpoint       // of size 0 and without Raw when all entries are staged
+	entries              int64 // from Size on they are staged
+	clients              int64 // that the entries register
+}
+
+// verified reports whether there is a head at all.
+func (h *head) verified() bool { return h != nil && len(h.Raw) > 0 }
+
+// setBroker takes a broker record in the place of the one before. mu is held.
+func (k *known) setBroker(log string, e registry.Entry) {
+	k.brokers[log] = e.Record
+	others := slices.DeleteFunc(slices.Clone(k.entries), func(o registry.Entry) bool { return o.Record.Issuer == e.Record.Issuer })
+	k.entries = append(others, e)
+}
+
+// headOf returns the head of a log, one of size 0 when there is none. mu or
+// writing is held.
+func (k *known) headOf(log, issuer string) *head {
+	if h := k.heads[log]; h != nil {
+		return h
+	}
+	return &head{Checkpoint: &registry.Checkpoint{Origin: registry.Origin(issuer), Root: registry.EmptyRoot()}}
 }
 
 // Open reads the replica from its store, and founds a federation of one when
@@ -114,6 +151,7 @@ func Open(ctx context.Context, cfg Config) (*Replica, error) {
 	r := &Replica{
 		store: cfg.Store, key: cfg.Key, issuer: cfg.Issuer, origin: registry.Origin(cfg.Issuer),
 		now: cfg.Now, logger: cfg.Log, onChange: cfg.OnChange, kick: make(chan struct{}, 1),
+		skews: map[string]skew{},
 	}
 	if r.now == nil {
 		r.now = time.Now
@@ -127,6 +165,7 @@ func Open(ctx context.Context, cfg Config) (*Replica, error) {
 	if err := registry.CheckIssuer(cfg.Issuer); err != nil {
 		return nil, err
 	}
+	r.opened = r.now().Unix()
 	r.cache = newLRU(cmp.Or(cfg.CacheSize, 1<<17))
 	snapshot, err := r.store.Load(ctx)
 	if err != nil {
@@ -172,7 +211,6 @@ func (r *Replica) found(ctx context.Context, template registry.Charter) error {
 func withDefaults(c registry.Charter) registry.Charter {
 	d := DefaultCharter()
 	c.Name = cmp.Or(c.Name, d.Name)
-	c.Threshold = cmp.Or(c.Threshold, d.Threshold)
 	c.MaxSuspension = cmp.Or(c.MaxSuspension, d.MaxSuspension)
 	c.SuspensionQuota = cmp.Or(c.SuspensionQuota, d.SuspensionQuota)
 	c.MaxAge = cmp.Or(c.MaxAge, d.MaxAge)

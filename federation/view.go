@@ -12,8 +12,13 @@ import (
 	"github.com/comity-network/comity/registry"
 )
 
-// viewEvery is how often a view is signed when nothing changes.
-const viewEvery = 30 * time.Second
+// maxViewEvery is how often a view is signed when nothing changes and max_age
+// leaves that much time.
+const maxViewEvery = 30 * time.Second
+
+// viewEvery is how often a view is signed when nothing changes: several times
+// within max_age, so that one that is lost makes nobody stale.
+func (r *Replica) viewEvery() time.Duration { return min(maxViewEvery, r.maxAge()/4) }
 
 // certified is when a quorum last confirmed a stop list of this replica.
 type certified struct {
@@ -73,7 +78,8 @@ func (r *Replica) tick(ctx context.Context) (time.Duration, error) {
 }
 
 // nextView is what a view would say now, and whether it must be signed: after a
-// change of the stop list, even one that was taken back since, and every 30 s.
+// change of the stop list, even one that was taken back since, and every 30 s or
+// a quarter of max_age.
 // Readers wait for a view that is later than the change. mu is held.
 func (r *Replica) nextView(now time.Time) (registry.View, bool) {
 	h := r.heads[r.log]
@@ -84,9 +90,10 @@ func (r *Replica) nextView(now time.Time) (registry.View, bool) {
 		StopCount: r.list.Count(), StopHash: r.listHash,
 	}
 	last := r.views[r.issuer]
-	due := last == nil || r.viewed.IsZero() || now.Sub(r.viewed) >= viewEvery ||
+	due := last == nil || r.viewed.IsZero() || now.Sub(r.viewed) >= r.viewEvery() ||
 		r.restless || last.View.Charter != v.Charter
-	return v, due
+	m, _ := r.chain.Member(r.issuer)
+	return v, due && m.State == registry.MemberActive && r.silent() == nil
 }
 
 func (r *Replica) lastViewIAT() int64 {
@@ -110,11 +117,12 @@ func (r *Replica) signView(ctx context.Context, v registry.View, now time.Time) 
 	}
 	r.lastIAT = max(r.lastIAT, record.IssuedAt)
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.views[r.issuer] = record
 	r.viewed = now
 	r.restless = r.listHash != v.StopHash
 	r.certify(now)
+	r.mu.Unlock()
+	r.tell(News{Own: true, Inbound: Inbound{View: record.Raw}})
 	return nil
 }
 
@@ -122,8 +130,12 @@ func (r *Replica) signView(ctx context.Context, v registry.View, now time.Time) 
 func (r *Replica) untilNext(now time.Time) time.Duration {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	wait := viewEvery - now.Sub(r.viewed)
-	if r.deadline-now.Unix() < int64(viewEvery/time.Second) {
+	every := r.viewEvery()
+	wait := every - now.Sub(r.viewed)
+	if wait <= 0 {
+		wait = every // it signs no views
+	}
+	if r.deadline-now.Unix() <= int64(every/time.Second) {
 		wait = min(wait, time.Unix(r.deadline, 0).Sub(now))
 	}
 	return max(wait, time.Millisecond)
@@ -144,12 +156,16 @@ func (r *Replica) certify(now time.Time) registry.Certification {
 }
 
 // Fresh returns nil when the stop list may be acted on: a quorum confirmed it,
-// or what it was before the last stops were heard, within max_age. Otherwise
-// the error is registry.ErrStale and says what is missing.
+// or what it was before the last stops were heard, within max_age, when the
+// clock does not lag those of a quorum, and when this broker is an active
+// member. Otherwise the error is registry.ErrStale and says what is missing.
 func (r *Replica) Fresh(now time.Time) error {
 	r.mu.RLock()
 	fresh := r.isFresh(now)
 	r.mu.RUnlock()
+	if err := r.mayMint(now); err != nil {
+		return err
+	}
 	if fresh {
 		return nil
 	}

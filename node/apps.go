@@ -100,10 +100,11 @@ func (n *Node) appendApp(ctx context.Context, draft federation.Draft, members ma
 	if err != nil {
 		return admin.App{}, err
 	}
-	record, _, err := n.replica.Append(ctx, draft)
+	record, index, err := n.replica.Append(ctx, draft)
 	if err != nil {
 		return admin.App{}, err
 	}
+	n.awaitMembers(ctx, index+1)
 	app, err := n.ShowApp(ctx, admin.AppID{ClientID: record.ClientID()})
 	app.ClientSecret = secret
 	return app, err

@@ -26,7 +26,10 @@ type Config struct {
 	TLSKey         string         //
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
 	ListedSites    bool           // serve only sites that the operator allowed
-	AllowPrivate   bool           // development: sites on private and loopback addresses, by http
+	AllowPrivate   bool           // development: sites and brokers on private and loopback addresses, by http
+	P2P            []string       // multiaddrs for the other members, TCP and QUIC; default: see p2p.go
+	P2PAnnounce    []string       // what the others are told instead of P2P, where an address is translated
+	Join           string         // issuer of a member of the federation to join; "": found one
 	Log            *slog.Logger
 	Now            func() time.Time
 }
@@ -67,6 +70,14 @@ func (c Config) complete() (Config, error) {
 	if c.Store == "" {
 		c.Store = "sqlite:" + filepath.Join(c.DataDir, "comity.db")
 	}
+	if c.Join != "" {
+		if err := registry.CheckIssuer(c.Join); err != nil {
+			return c, fmt.Errorf("--join: %w", err)
+		}
+		if c.Join == c.Issuer {
+			return c, fmt.Errorf("--join %s is this broker itself: name another member of the federation", c.Join)
+		}
+	}
 	path, ok := strings.CutPrefix(c.Store, "sqlite:")
 	if !ok || path == "" {
 		return c, fmt.Errorf("--store %q: this version stores in SQLite, written sqlite:PATH", c.Store)
@@ -79,5 +90,19 @@ func (c Config) complete() (Config, error) {
 	}
 	return c, nil
 }
+
+// local reports whether the issuer is on this machine's loopback address.
+func (c Config) local() bool {
+	issuer, err := url.Parse(c.Issuer)
+	if err != nil {
+		return false
+	}
+	address, err := netip.ParseAddr(issuer.Hostname())
+	return err == nil && address.IsLoopback()
+}
+
+// reachesPrivate reports whether other brokers on private addresses may be
+// contacted. A broker that is itself on loopback has no others.
+func (c Config) reachesPrivate() bool { return c.AllowPrivate || c.local() }
 
 func (c Config) storePath() string { return strings.TrimPrefix(c.Store, "sqlite:") }

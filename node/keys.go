@@ -17,7 +17,8 @@ import (
 type keys struct {
 	record registry.SigningKey // signs records, checkpoints, views and charters
 	token  registry.SigningKey // signs notifications and JWTs
-	peerID string              // of the key of the libp2p host
+	peer   ed25519.PrivateKey  // identifies the libp2p host
+	peerID string
 }
 
 // openKeys reads the keys in dir. Where there is no database yet (fresh), keys
@@ -42,6 +43,7 @@ func openKeys(dir string, fresh bool) (keys, error) {
 	return keys{
 		record: registry.NewSigningKey(private["record"]),
 		token:  registry.NewSigningKey(private["token"]),
+		peer:   private["peer"],
 		peerID: id,
 	}, nil
 }

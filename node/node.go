@@ -5,6 +5,8 @@
 //
 //	data directory          keys/ (0600) · comity.db · lock · admin.sock
 //	federation.Replica      the records, and what they say of each client
+//	federation.Network      brings them to the other members, and theirs here
+//	membership.Desk         who comes into the federation, and who leaves
 //	oauth.Server            mints tokens for clients that the replica vouches for
 //	notify.Sender, Outbox   tell sites of tokens and stops
 //	sites.Directory         knows the sites
@@ -25,14 +27,17 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/comity-network/comity/federation"
 	"github.com/comity-network/comity/internal/durable"
 	"github.com/comity-network/comity/internal/filelock"
 	"github.com/comity-network/comity/internal/guard"
+	"github.com/comity-network/comity/node/membership"
 	"github.com/comity-network/comity/node/notify"
 	"github.com/comity-network/comity/node/oauth"
 	"github.com/comity-network/comity/node/sites"
@@ -50,12 +55,21 @@ type Node struct {
 	keys    keys
 	store   *store.Store
 	replica *federation.Replica
-	sites   *sites.Directory
-	sender  *notify.Sender
-	outbox  *notify.Outbox
-	poller  *notify.Poller
-	oauth   *oauth.Server
-	tls     *certificate // nil: plain HTTP, on loopback or behind a proxy
+	peers   *http.Client // guarded, for other brokers
+	network atomic.Pointer[federation.Network]
+	moved   chan struct{} // to runNetwork: this broker came into another federation
+	desk    *membership.Desk
+	backlog backlog // what is to be caught up before this broker is fresh
+
+	joining   *membership.Joining   // what was intended before the start; nil: nothing
+	applicant *membership.Applicant // nil: this node does not ask for membership
+
+	sites  *sites.Directory
+	sender *notify.Sender
+	outbox *notify.Outbox
+	poller *notify.Poller
+	oauth  *oauth.Server
+	tls    *certificate // nil: plain HTTP, on loopback or behind a proxy
 }
 
 // Open opens the data directory, founding a federation of one on the first
@@ -65,9 +79,9 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, log: cfg.Log, started: cfg.Now()}
+	n := &Node{cfg: cfg, log: cfg.Log, started: cfg.Now(), moved: make(chan struct{})}
 	for _, step := range []func(context.Context) error{
-		n.openDirectory, n.openTLS, n.openReplica, n.openSites, n.openOAuth, n.announce,
+		n.openDirectory, n.openTLS, n.openReplica, n.openMembership, n.openSites, n.openOAuth, n.openNetwork, n.announce,
 	} {
 		if err := step(ctx); err != nil {
 			n.Close()
@@ -90,6 +104,9 @@ func (n *Node) openDirectory(ctx context.Context) (err error) {
 	if n.keys, err = openKeys(filepath.Join(n.cfg.DataDir, "keys"), fresh); err != nil {
 		return err
 	}
+	if err = n.intend(fresh); err != nil {
+		return err
+	}
 	n.store, err = store.Open(ctx, n.cfg.storePath())
 	return err
 }
@@ -102,6 +119,11 @@ func (n *Node) openTLS(context.Context) (err error) {
 }
 
 func (n *Node) openReplica(ctx context.Context) (err error) {
+	own, err := guard.OwnAddresses()
+	if err != nil {
+		return err
+	}
+	n.peers = guard.New(guard.Config{AllowPrivate: n.cfg.reachesPrivate(), Own: own})
 	n.replica, err = federation.Open(ctx, federation.Config{
 		Store: n.store, Key: n.keys.record, Issuer: n.cfg.Issuer,
 		Found:    registry.Charter{Name: n.cfg.Organisation},
@@ -146,8 +168,7 @@ func (n *Node) openOAuth(ctx context.Context) (err error) {
 	n.oauth, err = oauth.New(oauth.Config{
 		Issuer: n.cfg.Issuer, Federation: n.federation, Clients: n.replica, Sites: n.sites,
 		Sender: n.sender, Store: n.store, TokenKey: n.tokenKey, TokenKeys: n.tokenKeys,
-		Fresh: func() error { return n.replica.Fresh(n.cfg.Now()) },
-		Now:   n.cfg.Now, Log: n.log,
+		Fresh: n.fresh, Now: n.cfg.Now, Log: n.log,
 	})
 	if err != nil {
 		return err
@@ -155,19 +176,27 @@ func (n *Node) openOAuth(ctx context.Context) (err error) {
 	return n.oauth.Recover(ctx)
 }
 
-func (n *Node) federation() string            { return n.replica.Chain().Federation() }
 func (n *Node) tokenKey() registry.SigningKey { return n.keys.token }
 func (n *Node) tokenKeys() []registry.JWK     { return []registry.JWK{n.keys.token.JWK()} }
+
+// describe is what this broker says of itself.
+func (n *Node) describe() registry.Broker {
+	addresses := append([]string{}, n.network.Load().Addresses()...)
+	return registry.Broker{
+		Organisation: n.cfg.Organisation,
+		Endpoints:    n.oauth.Endpoints(),
+		TokenKeys:    n.tokenKeys(),
+		Peers:        []registry.Peer{{ID: n.keys.peerID, Addresses: addresses[:min(len(addresses), registry.MaxPeers)]}},
+	}
+}
 
 // announce appends this broker's record to its log, where what it says has
 // changed since the last one.
 func (n *Node) announce(ctx context.Context) error {
-	next := registry.Broker{
-		Organisation: n.cfg.Organisation,
-		Endpoints:    n.oauth.Endpoints(),
-		TokenKeys:    n.tokenKeys(),
-		Peers:        []registry.Peer{{ID: n.keys.peerID, Addresses: []string{}}},
+	if n.left() {
+		return nil // nobody would take it
 	}
+	next := n.describe()
 	last, err := n.replica.BrokerRecord(ctx, n.keys.record.ID())
 	if err == nil && sameBroker(*last.Broker, next) {
 		return nil
@@ -184,6 +213,12 @@ func (n *Node) announce(ctx context.Context) error {
 // Close gives everything back. Run has returned, or was never called.
 func (n *Node) Close() error {
 	var errs []error
+	if network := n.network.Load(); network != nil {
+		errs = append(errs, network.Close())
+	}
+	if n.peers != nil {
+		n.peers.CloseIdleConnections()
+	}
 	if n.sites != nil {
 		errs = append(errs, n.sites.Close())
 	}
@@ -200,5 +235,6 @@ func (n *Node) Close() error {
 type Ready struct {
 	Issuer     string
 	PeerID     string
-	Federation string
+	Federation string // the one that it is in, or asks to join
+	Joining    bool   // it asks, and waits for the answer
 }

@@ -25,7 +25,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // freeIssuer returns an issuer on a loopback port that nobody uses.
-func freeIssuer(t *testing.T) string {
+func freeIssuer(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -272,7 +272,7 @@ func copyFile(t *testing.T, from, to string) {
 	check(t, os.WriteFile(to, data, 0o600))
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -44,6 +44,13 @@ func (n *Node) Run(ctx context.Context, ready func(Ready)) error {
 	group.Go(func() error { return serve(ctx, newServer(handler, n.log), public) })
 	group.Go(func() error { return serve(ctx, &http.Server{Handler: admin.Handler(n)}, control) })
 	group.Go(func() error { return n.replica.Run(ctx) })
+	group.Go(func() error { return n.runNetwork(ctx) })
+	group.Go(func() error { return n.desk.Run(ctx) })
+	group.Go(func() error { return n.followCharters(ctx) })
+	group.Go(func() error { return n.watchFreshness(ctx) })
+	if n.applicant != nil {
+		group.Go(func() error { return n.join(ctx) })
+	}
 	group.Go(func() error { return n.outbox.Run(ctx) })
 	group.Go(func() error { return n.oauth.Run(ctx) })
 	group.Go(func() error { return n.watchDisk(ctx) })
@@ -51,12 +58,30 @@ func (n *Node) Run(ctx context.Context, ready func(Ready)) error {
 		if err := n.checkIssuer(ctx); err != nil || ctx.Err() != nil {
 			return err
 		}
-		ready(Ready{Issuer: n.cfg.Issuer, PeerID: n.keys.peerID, Federation: n.federation()})
+		n.sayReady(ctx, ready)
 		return nil
 	})
 	err = group.Wait()
 	n.log.Info("stopped", "issuer", n.cfg.Issuer)
 	return err
+}
+
+// sayReady says that the node serves. A node that asks for membership says
+// which federation it asks, as soon as it has heard that.
+func (n *Node) sayReady(ctx context.Context, ready func(Ready)) {
+	r := Ready{Issuer: n.cfg.Issuer, PeerID: n.keys.peerID}
+	if n.applicant != nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-n.applicant.Contacted():
+		}
+		s, waiting := n.applicant.Standing()
+		r.Federation, r.Joining = s.Federation, waiting
+	} else {
+		r.Federation = n.federation()
+	}
+	ready(r)
 }
 
 // watchDisk ends the node when the disk fails: what was acknowledged must stay
@@ -78,13 +103,17 @@ func (n *Node) handler() (http.Handler, error) {
 	}
 	prefix := strings.TrimSuffix(issuer.Path, "/")
 	shown := publish.Handler(publish.Config{
-		Replica: n.replica, Issuer: n.cfg.Issuer, Key: n.keys.record.ID(), Now: n.cfg.Now, Log: n.log,
+		Replica: n.replica, Issuer: n.cfg.Issuer, Key: n.keys.record.ID(),
+		Fresh: n.fresh, Asking: n.asksFirst, Now: n.cfg.Now, Log: n.log,
 	})
+	requests := http.StripPrefix(prefix, n.desk.Handler())
 	mux := http.NewServeMux()
 	mux.Handle("/", n.oauth.Handler())
 	mux.Handle(prefix+"/federation", http.StripPrefix(prefix, shown))
 	mux.Handle(prefix+"/federation/", http.StripPrefix(prefix, shown))
 	mux.Handle("POST "+prefix+"/federation/events", n.poller)
+	mux.Handle(prefix+"/federation/requests", requests)
+	mux.Handle(prefix+"/federation/requests/", requests)
 	mux.HandleFunc("GET "+prefix+"/healthz", n.healthz)
 	mux.HandleFunc("GET "+prefix+"/readyz", n.readyz)
 	return clientAddress(n.cfg.TrustedProxies, mux), nil
@@ -95,7 +124,7 @@ func (n *Node) healthz(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w,
 
 // readyz says whether this node can mint tokens right now.
 func (n *Node) readyz(w http.ResponseWriter, _ *http.Request) {
-	if err := n.replica.Fresh(n.cfg.Now()); err != nil {
+	if err := n.fresh(); err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}

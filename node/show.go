@@ -23,7 +23,9 @@ func (n *Node) ShowApp(ctx context.Context, id admin.AppID) (admin.App, error) {
 	app := describeApp(state)
 	app.Log, app.Index = proof.Log, proof.Index
 	app.Registration = state.Registration.Raw
-	app.Acknowledged = n.holders(state)
+	if app.Acknowledged, err = n.holders(ctx, id.ClientID); err != nil {
+		return admin.App{}, err
+	}
 	for _, record := range state.Because {
 		app.Records = append(app.Records, record.Raw)
 	}
@@ -33,12 +35,6 @@ func (n *Node) ShowApp(ctx context.Context, id admin.AppID) (admin.App, error) {
 	}
 	app.Metadata, err = json.Marshal(members)
 	return app, err
-}
-
-// holders lists the members that hold the newest registration: those whose
-// heads cover it. A node of a federation of one has it on its own disk.
-func (n *Node) holders(state registry.ClientState) []string {
-	return []string{n.cfg.Issuer}
 }
 
 // describeApp is the part of a client that lists show too.

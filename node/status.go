@@ -22,14 +22,38 @@ func (n *Node) Status(ctx context.Context) (admin.Status, error) {
 	s := admin.Status{
 		Issuer: n.cfg.Issuer, Version: BuildVersion().Version,
 		Federation: chain.Federation(), CharterVersion: chain.Latest().Version,
-		PeerID: n.keys.peerID, Members: publish.Members(ctx, n.replica, n.cfg.Now()),
+		PeerID: n.keys.peerID, Addresses: n.network.Load().Addresses(), Members: n.members(ctx), Joining: n.joiningStatus(),
 		Fresh: true, Clients: n.countClients(), Outbox: int(depth), Store: n.cfg.Store,
 		Uptime: int64(n.cfg.Now().Sub(n.started).Seconds()),
 	}
-	if err := n.replica.Fresh(n.cfg.Now()); err != nil {
+	for _, p := range n.network.Load().Peers() {
+		if p.Connected {
+			s.Peers++
+		}
+	}
+	if err := n.fresh(); err != nil {
 		s.Fresh, s.StaleReason = false, err.Error()
 	}
+	if asked, asks := n.asksFirst(); asks {
+		s.Federation, s.CharterVersion, s.Members = asked, 0, []admin.Member{}
+	}
 	return s, nil
+}
+
+// members lists the members of the federation with what this node knows of
+// each.
+func (n *Node) members(ctx context.Context) []admin.Member {
+	network := n.network.Load()
+	online, log := network.Online(), n.ownLog()
+	all := []admin.Member{}
+	for _, m := range publish.Members(ctx, n.replica, n.cfg.Now()) {
+		member := admin.Member{Member: m, Online: slices.Contains(online, m.Issuer), Acknowledged: network.Heads(m.Issuer)[log]}
+		if m.Issuer == n.cfg.Issuer {
+			member.Online, member.Acknowledged = true, m.Head.Size
+		}
+		all = append(all, member)
+	}
+	return all
 }
 
 // countClients counts by state: all that are registered, less those that are

@@ -13,12 +13,13 @@ import (
 	"github.com/comity-network/comity/registry"
 )
 
-// siteWait is how long a stop waits to see the sites acknowledge it, after all
-// members have. Sites that are slower are told by the outbox all the same.
-const siteWait = 2 * time.Second
-
-// sitePoll is how often it looks.
-const sitePoll = 10 * time.Millisecond
+// How long a stop is watched. Members and sites that are slower get it all the
+// same: by sync, and from the outbox.
+const (
+	memberWait = 10 * time.Second // for the members that are online
+	siteWait   = 2 * time.Second  // for the sites, after all members
+	sitePoll   = 10 * time.Millisecond
+)
 
 // StopApp implements admin.Operations.
 func (n *Node) StopApp(ctx context.Context, stop admin.Stop, progress func(admin.StopProgress)) error {
@@ -34,58 +35,72 @@ func (n *Node) StopApp(ctx context.Context, stop admin.Stop, progress func(admin
 	n.log.Info("stop recorded", slog.Group("audit",
 		"event", "app-"+string(stop.Action), "client", stop.ClientID, "reason", stop.Reason,
 		"note", stop.Note, "record", record.CID, "index", index))
-	report := func(told, toTell int, done bool) error {
+	return n.watchStop(ctx, stop, record, index, began, progress)
+}
+
+// watchStop reports who has acknowledged a stop, at every change, until all
+// members that are online and all sites that are to be told have, or their
+// time is over.
+func (n *Node) watchStop(ctx context.Context, stop admin.Stop, record *registry.Record, index int64, began time.Time, progress func(admin.StopProgress)) error {
+	toTell, err := n.store.WaitingChanges(ctx, stop.ClientID)
+	if err != nil {
+		return err
+	}
+	last := admin.StopProgress{Online: -1}
+	members, grace := time.NewTimer(memberWait), time.NewTimer(absence)
+	defer members.Stop()
+	defer grace.Stop()
+	tick := time.NewTicker(sitePoll)
+	defer tick.Stop()
+	var sites <-chan time.Time // runs when all members have acknowledged
+	for membersDone, waited := false, false; ; {
+		changed := n.network.Load().Changed()
 		state, err := n.replica.Client(ctx, stop.ClientID)
 		if err != nil {
 			return err
 		}
-		progress(admin.StopProgress{
-			ClientID: stop.ClientID, Action: string(stop.Action), State: string(state.Status),
-			Record: record.CID, Index: index, Online: 1, Acknowledged: []string{n.cfg.Issuer},
-			SitesTold: told, SitesToTell: toTell,
-			Millis: float64(time.Since(began).Microseconds()) / 1000, Done: done,
-		})
-		return nil
-	}
-	return n.watchSites(ctx, stop.ClientID, report)
-}
-
-// watchSites reports until every site that is to be told has acknowledged, or
-// siteWait is over.
-func (n *Node) watchSites(ctx context.Context, client string, report func(told, toTell int, done bool) error) error {
-	toTell, err := n.store.WaitingChanges(ctx, client)
-	if err != nil {
-		return err
-	}
-	if toTell == 0 {
-		return report(0, 0, true)
-	}
-	if err := report(0, toTell, false); err != nil {
-		return err
-	}
-	deadline := time.NewTimer(siteWait)
-	defer deadline.Stop()
-	tick := time.NewTicker(sitePoll)
-	defer tick.Stop()
-	for told := 0; ; {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-deadline.C:
-			return report(told, toTell, true)
-		case <-tick.C:
-		}
-		waiting, err := n.store.WaitingChanges(ctx, client)
+		waiting, err := n.store.WaitingChanges(ctx, stop.ClientID)
 		if err != nil {
 			return err
 		}
-		if now := max(0, toTell-waiting); now != told {
-			told = now
-			if err := report(told, toTell, told == toTell); err != nil || told == toTell {
-				return err
-			}
+		p := admin.StopProgress{
+			ClientID: stop.ClientID, Action: string(stop.Action), State: string(state.Status), Record: record.CID, Index: index,
+			SitesTold: max(0, toTell-waiting), SitesToTell: toTell, Millis: float64(time.Since(began).Microseconds()) / 1000,
+		}
+		p.Acknowledged, p.Missing = n.acknowledged(n.ownLog(), index+1)
+		p.Online = len(p.Missing) + len(p.Acknowledged)
+		all := len(p.Missing) == 0 && (waited || !n.absent(p.Acknowledged, p.Missing))
+		if membersDone = membersDone || all; membersDone && sites == nil {
+			sites = time.After(siteWait)
+		}
+		if p.Done = membersDone && waiting == 0; p.Done || moved(last, p) {
+			progress(p)
+			last = p
+		}
+		if p.Done {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-changed:
+		case <-tick.C:
+		case <-grace.C:
+			waited = true
+		case <-members.C:
+			membersDone = true
+		case <-sites:
+			last.Done = true
+			progress(last)
+			return nil
 		}
 	}
+}
+
+// moved reports whether there is something new to tell.
+func moved(last, p admin.StopProgress) bool {
+	return last.Online != p.Online || len(last.Acknowledged) != len(p.Acknowledged) ||
+		last.SitesTold != p.SitesTold || last.State != p.State
 }
 
 // revocation is the unsigned record that a stop asks for.

@@ -38,7 +38,8 @@ func NewChain(first *SignedCharter) (*Chain, error) {
 //     already, or the chain is frozen since it has seen such a thing. The
 //     returned chain is not nil; keep it, it holds the evidence (Conflict).
 //   - ErrNotFound: versions in between are missing, or it is of another federation.
-//   - ErrSignature: approvals are missing; ErrForm: it rewrites the past.
+//   - ErrForm: it rewrites the past.
+//   - ErrSignature: nothing is wrong but that approvals are missing.
 func (c *Chain) Extend(next *SignedCharter) (*Chain, error) {
 	if known := c.byCID[next.CID]; known != nil {
 		merged, err := known.Merge(next)
@@ -85,9 +86,9 @@ func (c *Chain) with(s *SignedCharter) *Chain {
 }
 
 func checkApproved(s, by *SignedCharter) error {
-	if have := s.approvals(by); have < by.Threshold {
+	if have := s.approvals(by); have < by.threshold() {
 		return fmt.Errorf("%w: charter version %d has the approval of %d active members of version %d, %d are needed",
-			ErrSignature, s.Version, have, by.Version, by.Threshold)
+			ErrSignature, s.Version, have, by.Version, by.threshold())
 	}
 	return nil
 }
@@ -100,12 +101,6 @@ func checkSuccessor(before, next *SignedCharter) error {
 	if next.IssuedAt < before.IssuedAt {
 		return wrong(classValue, "iat", "charter version %d was issued before version %d", next.Version, before.Version)
 	}
-	if err := checkApproved(next, before); err != nil {
-		return err
-	}
-	if err := checkApproved(next, next); err != nil {
-		return err
-	}
 	for _, old := range before.Members {
 		place, ok := next.roll.byIssuer[old.Issuer]
 		if !ok {
@@ -115,7 +110,10 @@ func checkSuccessor(before, next *SignedCharter) error {
 			return err
 		}
 	}
-	return nil
+	if err := checkApproved(next, before); err != nil {
+		return err
+	}
+	return checkApproved(next, next)
 }
 
 // checkKeys: keys are appended, and a current one may be ended; what was once
@@ -224,6 +222,10 @@ func (c *Chain) signs(kid, issuer string, index int64) bool {
 
 // ViewQuorum is how many members must agree on a stop list.
 func (c *Chain) ViewQuorum() int { return c.Latest().viewQuorum() }
+
+// Threshold is how many members must approve the next charter; it needs the
+// threshold of its own as well.
+func (c *Chain) Threshold() int { return c.Latest().threshold() }
 
 // BanThreshold is how many members together stop a client for good.
 func (c *Chain) BanThreshold() int { return c.Latest().banThreshold() }

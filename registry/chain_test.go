@@ -229,6 +229,45 @@ func TestChainMembersAndKeys(t *testing.T) {
 	}
 }
 
+// A threshold of 0 is more than half of the active members, and 1 of one or
+// two. A newcomer's own approval counts for the version that admits it.
+func TestDefaultThreshold(t *testing.T) {
+	for n, want := range map[byte]int{1: 1, 2: 1, 3: 2, 4: 3, 5: 3, 9: 5} {
+		c := charterOf(n)
+		c.Threshold = 0
+		var signers []byte
+		for i := range byte(want) {
+			signers = append(signers, i+1)
+		}
+		if want > 1 {
+			if _, err := registry.NewChain(signCharter(t, c, signers[1:]...)); !errors.Is(err, registry.ErrSignature) {
+				t.Errorf("%d members, %d approvals: %v", n, want-1, err)
+			}
+		}
+		if chain := newChain(t, signCharter(t, c, signers...)); chain.Threshold() != want {
+			t.Errorf("%d members: threshold %d, want %d", n, chain.Threshold(), want)
+		}
+	}
+	c := charterOf(2)
+	c.Threshold = 0
+	chain := newChain(t, signCharter(t, c, 1))
+	next := successor(chain.Latest())
+	next.Members = append(next.Members, member(3))
+	if _, err := chain.Extend(signCharter(t, next, 1)); !errors.Is(err, registry.ErrSignature) {
+		t.Errorf("one approval of the two that three members need: %v", err)
+	}
+	if _, err := chain.Extend(signCharter(t, next, 3)); !errors.Is(err, registry.ErrSignature) {
+		t.Errorf("the approval of the newcomer alone: %v", err)
+	}
+	if _, err := chain.Extend(signCharter(t, next, 2, 3)); err != nil {
+		t.Errorf("a member and the newcomer: %v", err)
+	}
+	next.Members[2].State = registry.MemberSuspended
+	if _, err := chain.Extend(signCharter(t, next, 2, 3)); err != nil {
+		t.Errorf("a suspended newcomer: %v", err)
+	}
+}
+
 func TestDefaultQuorums(t *testing.T) {
 	for n, want := range map[byte][2]int{1: {1, 1}, 2: {1, 2}, 3: {2, 2}, 4: {3, 3}, 5: {3, 3}, 9: {5, 5}} {
 		chain := chainOf(t, n)

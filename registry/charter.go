@@ -5,16 +5,16 @@ package registry
 // Charter defines a federation. A federation is named by the CID of its first.
 // docs/spec/charter.md is the specification of the format.
 //
-// Every member that counts seconds, clients or signatures must be there and
-// positive, so that a misspelt name is refused and never read as "none"; only
-// the two quorums may be left out, which means more than half.
+// Every member that counts seconds, clients or signatures must be there, so
+// that a misspelt name is refused and never read as "none"; only the two quorums
+// may be left out, which means more than half, as a threshold of 0 does.
 type Charter struct {
 	Name             string   `json:"name"`
 	Version          int64    `json:"version"`            // 1, 2, 3 …
 	Previous         string   `json:"previous,omitempty"` // CID of the version before; absent in version 1
 	IssuedAt         int64    `json:"iat"`
 	Members          []Member `json:"members"`
-	Threshold        int      `json:"threshold"`               // signatures that a charter needs
+	Threshold        int      `json:"threshold"`               // approvals that a charter needs; 0: more than half of the active members, 1 of one or two
 	ViewQuorum       int      `json:"view_quorum,omitempty"`   // 0: more than half of the active members, 1 of one or two
 	BanThreshold     int      `json:"ban_threshold,omitempty"` // 0: more than half of the active members
 	MaxSuspension    int64    `json:"max_suspension"`          // seconds
@@ -67,13 +67,27 @@ func (c *Charter) active() int {
 	return n
 }
 
+// threshold is how many approvals a charter needs.
+func (c *Charter) threshold() int {
+	if c.Threshold != 0 {
+		return c.Threshold
+	}
+	return c.majority()
+}
+
 // viewQuorum is how many members must agree on a stop list.
 func (c *Charter) viewQuorum() int {
-	active := c.active()
-	switch {
-	case c.ViewQuorum != 0:
+	if c.ViewQuorum != 0 {
 		return c.ViewQuorum
-	case active <= 2:
+	}
+	return c.majority()
+}
+
+// majority is more than half of the active members, and 1 of one or two, so
+// that of two either one can go on without the other.
+func (c *Charter) majority() int {
+	active := c.active()
+	if active <= 2 {
 		return 1
 	}
 	return active/2 + 1

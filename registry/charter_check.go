@@ -39,7 +39,7 @@ func (c *Charter) parse(payload []byte) (roll, error) {
 		{name: "previous", into: &c.Previous},
 		{name: "iat", into: &c.IssuedAt, required: true},
 		{name: "members", into: &c.Members, required: true},
-		{name: "threshold", into: &c.Threshold, required: true},
+		{name: "threshold", into: &c.Threshold, required: true, zero: true},
 		{name: "view_quorum", into: &c.ViewQuorum},
 		{name: "ban_threshold", into: &c.BanThreshold},
 		{name: "max_suspension", into: &c.MaxSuspension, required: true},
@@ -161,11 +161,14 @@ func (m Member) checkKeys(place int, r *roll) error {
 
 func (c *Charter) checkNumbers() error {
 	active := int64(c.active())
+	if active < 1 {
+		return wrong(classValue, "members", "no member is active: nobody could ever approve another charter")
+	}
 	for _, n := range []struct {
 		name            string
 		value, min, max int64
 	}{
-		{"threshold", int64(c.Threshold), 1, active},
+		{"threshold", int64(c.Threshold), 0, active},
 		{"view_quorum", int64(c.ViewQuorum), 0, active},
 		{"ban_threshold", int64(c.BanThreshold), 0, active},
 		{"max_suspension", c.MaxSuspension, 1, MaxMaxSuspension},

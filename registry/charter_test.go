@@ -209,13 +209,13 @@ func charterFaults() []charterFault {
 		}},
 		{"active without current key", "unwanted:until", func(c *registry.Charter) { c.Members[0].Keys[0].Until = until(4) }},
 		{"expelled with current key", "missing:until", func(c *registry.Charter) { c.Members[0].State = registry.MemberExpelled }},
-		{"threshold 0", "empty:threshold", func(c *registry.Charter) { c.Threshold = 0 }},
 		{"negative threshold", "value:threshold", func(c *registry.Charter) { c.Threshold = -1 }},
 		{"threshold above all", "value:threshold", func(c *registry.Charter) { c.Threshold = 4 }},
 		{"threshold above the active", "value:threshold", func(c *registry.Charter) {
 			c.Threshold, c.Members[2].State = 3, registry.MemberSuspended
 		}},
-		{"nobody active", "value:threshold", func(c *registry.Charter) {
+		{"nobody active", "value:members", func(c *registry.Charter) {
+			c.Threshold = 0
 			for i := range c.Members {
 				c.Members[i].State = registry.MemberSuspended
 			}

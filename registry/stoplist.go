@@ -25,7 +25,8 @@ import (
 //	cutoff <client_id> <cutoff>
 //
 // A stopped broker is one line: its clients are stopped with it and are not
-// listed. Stop lists are immutable.
+// listed for that. Those of a forked or expelled broker are not listed at all.
+// Stop lists are immutable.
 type StopList struct {
 	text        string
 	brokers     map[string]BrokerStatus
@@ -53,7 +54,11 @@ func (s *State) StopList(now time.Time) *StopList {
 		}
 	}
 	for _, c := range s.Clients {
-		lines = append(lines, c.stopLines(now)...)
+		// Members hold different branches of a forked log, and must come
+		// to one list all the same; the broker's line stops all of them.
+		if c.HomeStatus != BrokerForked && c.HomeStatus != BrokerExpelled {
+			lines = append(lines, c.stopLines(now)...)
+		}
 	}
 	list, err := newStopList(lines)
 	if err != nil {

@@ -69,6 +69,30 @@ func TestStopListOfAState(t *testing.T) {
 	}
 }
 
+// Members that hold different branches of a forked log have one list, and keep
+// it when the charter expels the broker.
+func TestStopListOfForkedBroker(t *testing.T) {
+	branches := []string{"A1: reg -> susp(cutoff=-40)", "A1: reg -> upd\nA1: reg -> upd2", "A1: reg -> bad -> susp(cutoff=-40) -> rein"}
+	for _, branch := range branches {
+		for _, chain := range []*registry.Chain{chainOf(t, 3), extend(t, chainOf(t, 3), expel(0, 9), 2)} {
+			g := draw(t, chain, branch)
+			state := registry.Fold(chain, g.entries, nil, at0)
+			b := state.Brokers[issuerOf(1)]
+			if b.Status == registry.BrokerActive {
+				b.Status = registry.BrokerForked
+			}
+			state.Brokers[issuerOf(1)] = b
+			for id, c := range state.Clients {
+				c.HomeStatus = b.Status
+				state.Clients[id] = c
+			}
+			if got := state.StopList(at0).Lines(); len(got) != 1 || !strings.HasPrefix(got[0], "broker ") {
+				t.Errorf("%s, %s: %q", branch, b.Status, got)
+			}
+		}
+	}
+}
+
 // Credentials and cutoffs leave the list after 30 days, stops do not.
 func TestStopListForgets(t *testing.T) {
 	g := stoppedGraph(t)

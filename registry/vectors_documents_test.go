@@ -90,6 +90,9 @@ func charterVectors(t testing.TB) []vector {
 	explicit := charterOf(3)
 	explicit.Threshold, explicit.ViewQuorum, explicit.BanThreshold, explicit.MaxAge = 2, 3, 2, registry.MinMaxAge
 	valid("explicit-quorums", signCharter(t, explicit, 1, 2, 3))
+	byDefault := charterOf(3)
+	byDefault.Threshold = 0
+	valid("threshold-by-default", signCharter(t, byDefault, 1, 2))
 	later, err := registry.ParseCharter(resign(t, strings.Replace(payloadOf(t, one.Raw), `{"name"`, `{"later":{"a":[1]},"name"`, 1), 1))
 	if err != nil {
 		t.Fatal(err)

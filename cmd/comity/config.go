@@ -19,6 +19,9 @@ type configFile struct {
 	Issuer                *string  `toml:"issuer"`
 	Organisation          *string  `toml:"organisation"`
 	Listen                *string  `toml:"listen"`
+	P2P                   []string `toml:"p2p"`
+	P2PAnnounce           []string `toml:"p2p_announce"`
+	Join                  *string  `toml:"join"`
 	Store                 *string  `toml:"store"`
 	TLSCert               *string  `toml:"tls_cert"`
 	TLSKey                *string  `toml:"tls_key"`

@@ -14,23 +14,25 @@ import (
 )
 
 type demoCmd struct {
-	Brokers int  `default:"1" placeholder:"N" help:"How many brokers take part. This version runs one: a federation of several is not built yet."`
-	Logs    bool `help:"Show what the broker logs, too."`
+	Brokers int  `default:"3" placeholder:"N" help:"How many brokers take part, 1 to 5. Default: ${default}."`
+	Logs    bool `help:"Show what the brokers log, too."`
 }
 
 func (demoCmd) Help() string {
-	return `One broker as a child process of this binary, two sites and one app, all on loopback. A user logs in at the first site and lets the app in; the same registration opens the second; then the operator revokes the app, and each site refuses it by itself. Sites and app speak HTTP only. Everything is in a temporary directory that is removed at the end.`
+	return `Three brokers as child processes of this binary, two sites and one app, all on loopback. The brokers become a federation. The app is registered with the first; each site knows one of the others. A user logs in at the first site and lets the app in; the same registration opens the second; the first broker is killed, and a login works all the same; it comes back, and its operator revokes the app: each site refuses it by itself, and so does each broker. Sites and app speak HTTP only. Everything is in a temporary directory that is removed at the end.
+
+With --brokers 1 nobody is killed.`
 }
 
 func (c demoCmd) Run(e *environment) error {
-	if c.Brokers != 1 {
-		return usageError{fmt.Errorf("--brokers %d: this version runs one broker; leave the option out", c.Brokers)}
+	if c.Brokers < 1 || c.Brokers > demo.MaxBrokers {
+		return usageError{fmt.Errorf("--brokers %d: choose 1 to %d", c.Brokers, demo.MaxBrokers)}
 	}
 	binary, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	cfg := demo.Config{Binary: binary}
+	cfg := demo.Config{Binary: binary, Brokers: c.Brokers}
 	if c.Logs {
 		cfg.Log = e.err
 	}
@@ -46,7 +48,7 @@ func (c demoCmd) Run(e *environment) error {
 		return err
 	}
 	if !result.OK {
-		return errors.New("the story did not come to its end: the last step says why; --logs shows what the broker said")
+		return errors.New("the story did not come to its end: the last step says why; --logs shows what the brokers said")
 	}
 	return nil
 }

@@ -18,12 +18,15 @@ type runCmd struct {
 	Issuer                string          `placeholder:"URL" help:"The broker's name and base URL. https, or http on 127.0.0.1. It cannot change later. Default: http://127.0.0.1:8080."`
 	Organisation          string          `placeholder:"NAME" help:"Who runs this broker, as people know it. Default: the issuer's host."`
 	Listen                string          `placeholder:"ADDR" help:"Where to listen, host:port. Default: the issuer's own where it is on loopback, else 127.0.0.1:8080."`
+	P2P                   []string        `name:"p2p" placeholder:"MULTIADDR" sep:"none" help:"Where to listen for the other members, TCP or QUIC; repeat for more. Default: port 4001 of all addresses, TCP and QUIC; on loopback a free port that stays the same."`
+	P2PAnnounce           []string        `name:"p2p-announce" placeholder:"MULTIADDR" sep:"none" help:"What the other members are told instead, where a router translates addresses; repeat for more."`
+	Join                  string          `placeholder:"URL" help:"Ask the broker with that issuer for membership in its federation, and wait. A member starts as if it were not there."`
 	Store                 string          `placeholder:"sqlite:PATH" help:"The database. Default: comity.db in the data directory."`
 	TLSCert               string          `name:"tls-cert" type:"path" placeholder:"FILE" help:"Certificate chain, PEM. It is read again when it changes."`
 	TLSKey                string          `name:"tls-key" type:"path" placeholder:"FILE" help:"Its private key, PEM."`
 	TrustedProxy          []string        `placeholder:"CIDR" help:"Proxies whose X-Forwarded-For is believed; repeat for more. Nothing else of a proxy's headers is used."`
 	Sites                 string          `enum:"open,listed" default:"open" help:"Which sites are served: open (any that names this broker) or listed (those of comity site allow)."`
-	AllowPrivateAddresses bool            `help:"Development: reach sites on loopback and private addresses, and by http."`
+	AllowPrivateAddresses bool            `help:"Development: reach sites and brokers on loopback and private addresses, and by http."`
 	Config                kong.ConfigFlag `placeholder:"FILE" help:"Configuration file (TOML): the same options with _ for -; the command line wins. An unknown key is an error."`
 }
 
@@ -35,6 +38,10 @@ func (runCmd) Help() string {
       --tls-cert fullchain.pem --tls-key privkey.pem      # on the internet
   comity run --issuer https://auth.example.org --trusted-proxy 127.0.0.1/32
                                                           # behind a proxy that does TLS
+  comity run --issuer https://auth.example.net --join https://auth.example.org
+                                                          # into a federation
+
+With --join the first start founds nothing: the node asks a member of that federation, and acts for nobody until it is admitted.
 
 Ctrl-C lets running requests finish and stops. One data directory belongs to one process.`
 }
@@ -52,15 +59,23 @@ func (c runCmd) Run(e *environment) error {
 		DataDir: e.data, Issuer: c.Issuer, Organisation: c.Organisation,
 		Listen: c.Listen, Store: c.Store, TLSCert: c.TLSCert, TLSKey: c.TLSKey,
 		TrustedProxies: proxies, ListedSites: c.Sites == "listed",
-		AllowPrivate: c.AllowPrivateAddresses, Log: log,
+		AllowPrivate: c.AllowPrivateAddresses, P2P: c.P2P, P2PAnnounce: c.P2PAnnounce, Join: c.Join, Log: log,
 	})
 	if err != nil {
 		return err
 	}
 	defer n.Close()
 	return n.Run(e.ctx, func(r node.Ready) {
-		fmt.Fprintf(e.out, "ready issuer=%s peer=%s federation=%s\n", r.Issuer, r.PeerID, r.Federation)
+		fmt.Fprintf(e.out, "ready issuer=%s peer=%s federation=%s%s\n", r.Issuer, r.PeerID, r.Federation, joining(r))
 	})
+}
+
+// joining marks the ready line of a node that still waits for its admission.
+func joining(r node.Ready) string {
+	if r.Joining {
+		return " state=waiting"
+	}
+	return ""
 }
 
 func parseProxies(cidrs []string) ([]netip.Prefix, error) {

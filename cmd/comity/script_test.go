@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,10 +52,12 @@ func withBinary(run func() int) int {
 //	node start NAME [option of comity run...]  starts a node on $WORK/NAME, waits until it is ready,
 //	                                           and sets $COMITY_DATA and $ISSUER
 //	node restart|stop|interrupt|kill NAME      stop and interrupt want status 0 within 10 s
+//	node ended NAME PATTERN                    waits until a node has written a line and ended by itself
 //	set VARIABLE PATH                          takes a value out of the JSON on stdout: set ID client_id
 //	shape                                      turns the JSON on stdout into one line a value: its path and type
 //	get STATUS URL                             fetches a URL; the body becomes stdout
 //	status NUMBER PROGRAM [argument...]        runs a program and wants an exit status
+//	waitfor PATTERN PROGRAM [argument...]      runs a program until its stdout matches
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -62,7 +65,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "", // writes what the commands say now into the files
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"node": nodeCmd, "set": setCmd, "shape": shapeCmd, "get": getCmd, "status": statusCmd,
+			"node": nodeCmd, "set": setCmd, "shape": shapeCmd, "get": getCmd, "status": statusCmd, "waitfor": waitforCmd,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Values[nodesKey{}] = map[string]*process.Node{}
@@ -96,6 +99,18 @@ func nodeCmd(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(nodes[name].Restart(ctx))
 	case "kill":
 		nodes[name].Kill()
+	case "ended":
+		select {
+		case <-nodes[name].Exited():
+		case <-ctx.Done():
+			ts.Fatalf("node %s goes on", name)
+		}
+		if said := nodes[name].Output(); len(args) != 3 || !regexp.MustCompile(args[2]).MatchString(said) {
+			ts.Fatalf("node %s ended and said %s", name, said)
+		}
+		if code := nodes[name].ExitCode(); code != 1 {
+			ts.Fatalf("node %s ended with status %d", name, code)
+		}
 	case "stop", "interrupt":
 		end := nodes[name].Stop
 		if action == "interrupt" {
@@ -204,6 +219,27 @@ func statusCmd(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != 0 && strings.Count(said, "\n") != 1 {
 		ts.Fatalf("expected one line on stderr, not %q", said)
+	}
+}
+
+// waitforCmd runs a program again and again until its stdout matches.
+func waitforCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 || neg {
+		ts.Fatalf("usage: waitfor PATTERN PROGRAM [argument...]")
+	}
+	pattern, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	limit := time.After(30 * time.Second)
+	for {
+		err := ts.Exec(args[1], args[2:]...)
+		if err == nil && pattern.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		select {
+		case <-limit:
+			ts.Fatalf("it never said %q, but %q", args[0], ts.ReadFile("stdout"))
+		default:
+		}
 	}
 }
 

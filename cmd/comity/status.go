@@ -24,14 +24,18 @@ func (showStatusCmd) Run(e *environment) error {
 		row(w, "issuer", s.Issuer)
 		row(w, "state", freshness(s))
 		row(w, "federation", s.Federation)
-		row(w, "charter", fmt.Sprintf("version %d", s.CharterVersion))
+		joiningRows(w, s.Joining)
+		if s.CharterVersion > 0 {
+			row(w, "charter", fmt.Sprintf("version %d", s.CharterVersion))
+		}
 		row(w, "peer", fmt.Sprintf("%s, %d connected", s.PeerID, s.Peers))
+		row(w, "addresses", strings.Join(s.Addresses, ", "))
 		row(w, "clients", counts(s.Clients))
 		row(w, "outbox", fmt.Sprintf("%d events waiting", s.Outbox))
 		row(w, "store", s.Store)
 		row(w, "running", time.Duration(s.Uptime)*time.Second)
 		for _, m := range s.Members {
-			row(w, "member", fmt.Sprintf("%s, %s, log of %d records, %s", m.Issuer, m.State, m.Head.Size, viewAge(m.ViewAge)))
+			row(w, "member", fmt.Sprintf("%s, %s, %s, log of %d records, %s", m.Issuer, m.State, reached(m), m.Head.Size, viewAge(m.ViewAge)))
 		}
 	})
 }
@@ -41,6 +45,13 @@ func freshness(s admin.Status) string {
 		return "fresh"
 	}
 	return "stale: " + s.StaleReason
+}
+
+func reached(m admin.Member) string {
+	if m.Online {
+		return "online"
+	}
+	return "not connected"
 }
 
 func viewAge(seconds *int64) string {

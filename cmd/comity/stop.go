@@ -67,7 +67,7 @@ type appRevokeCmd struct {
 }
 
 func (appRevokeCmd) Help() string {
-	return `A revocation is final: no broker issues the app a token again, every token that it has is dead at every site, and nobody can take it back. To stop an app and look first: comity app suspend.
+	return `A revocation is final: no broker issues the app a token again, every token that it has is dead at every site, and nobody can take it back. For an app that another broker has registered it is a vote, and counts when enough members have voted (comity federation show); to stop such an app at once: comity app suspend. To stop an app and look first: comity app suspend.
 
   comity app revoke CLIENT_ID --reason malicious`
 }
@@ -87,16 +87,25 @@ func (e *environment) confirm(id string) error {
 	if err := e.node().Call(e.ctx, "/app/show", admin.AppID{ClientID: id}, &app); err != nil {
 		return err
 	}
-	fmt.Fprintf(e.err, "This stops %q (%s, home %s) at every site, for good.\nType its name to go on: ", app.Name, app.State, app.Home)
+	question := fmt.Sprintf("This stops %q (%s, home %s) at every site, for good.", app.Name, app.State, app.Home)
+	var f admin.Federation
+	if err := e.node().Call(e.ctx, "/federation/show", struct{}{}, &f); err != nil {
+		return err
+	}
+	if f.Issuer != app.Home {
+		question = fmt.Sprintf("This is the vote of %s to stop %q (%s, home %s) at every site, for good; %d members must vote.",
+			f.Issuer, app.Name, app.State, app.Home, f.BanThreshold)
+	}
+	return e.typed(question, "its name", app.Name, "revoked")
+}
+
+// line reads one line from the operator.
+func (e *environment) line() (string, error) {
 	line, err := bufio.NewReader(e.in).ReadString('\n')
 	if err != nil && line == "" {
-		fmt.Fprintln(e.err)
-		return errors.New("nothing was typed, so nothing was revoked; --yes goes on without asking")
+		return "", err
 	}
-	if strings.TrimSpace(line) != app.Name {
-		return fmt.Errorf("that is not its name, so nothing was revoked; expected %q", app.Name)
-	}
-	return nil
+	return strings.TrimSpace(line), nil
 }
 
 // stop sends the stop and shows live who has acknowledged it.
@@ -123,6 +132,7 @@ func (e *environment) stop(s admin.Stop) error {
 		row(w, "record", last.Record)
 		row(w, "log", fmt.Sprintf("entry %d", last.Index))
 		row(w, "acknowledged by", strings.Join(last.Acknowledged, ", "))
+		row(w, "not yet by", strings.Join(last.Missing, ", "))
 	})
 }
 

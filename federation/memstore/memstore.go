@@ -30,12 +30,13 @@ type Store struct {
 }
 
 type data struct {
-	logs     map[string][]federation.Row
-	heads    map[string]federation.Head
-	heard    map[string]federation.Row // by CID
-	views    map[string]*registry.Record
-	charters map[string]*registry.SignedCharter
-	evidence []federation.Evidence
+	logs      map[string][]federation.Row
+	heads     map[string]federation.Head
+	heard     map[string]federation.Row // by CID
+	views     map[string]*registry.Record
+	charters  map[string]*registry.SignedCharter
+	proposals map[string]*registry.SignedCharter
+	evidence  []federation.Evidence
 }
 
 // Load implements federation.Store.
@@ -48,14 +49,17 @@ func (s *Store) Load(context.Context) (*federation.Snapshot, error) {
 	for _, c := range charters {
 		snapshot.Charters = append(snapshot.Charters, c.Raw)
 	}
+	for _, cid := range slices.Sorted(maps.Keys(s.proposals)) {
+		snapshot.Proposals = append(snapshot.Proposals, s.proposals[cid].Raw)
+	}
 	for _, h := range s.heads {
 		snapshot.Heads = append(snapshot.Heads, h)
 	}
 	for _, v := range s.views {
 		snapshot.Views = append(snapshot.Views, v.Raw)
 	}
-	for _, rows := range s.logs {
-		for _, row := range slices.Backward(rows) {
+	for log, rows := range s.logs {
+		for _, row := range slices.Backward(rows[:s.heads[log].Size]) {
 			if row.Kind == registry.KindBroker {
 				snapshot.Brokers = append(snapshot.Brokers, row)
 				break
@@ -128,8 +132,12 @@ func (s *Store) Write(ctx context.Context, u federation.Update) error {
 
 // check refuses what must not be stored, before anything is.
 func (s *Store) check(u federation.Update) error {
-	if u.Checkpoint != nil {
-		if err := u.Follows(s.heads[u.Log]); err != nil {
+	h := s.heads[u.Log]
+	if u.Discard {
+		h.Entries = h.Size
+	}
+	if u.Grows() {
+		if err := u.Follows(h); err != nil {
 			return err
 		}
 	}
@@ -146,35 +154,64 @@ func (s *Store) apply(u federation.Update) {
 		s.data = data{
 			logs: map[string][]federation.Row{}, heads: map[string]federation.Head{}, heard: map[string]federation.Row{},
 			views: map[string]*registry.Record{}, charters: map[string]*registry.SignedCharter{},
+			proposals: map[string]*registry.SignedCharter{},
 		}
 	}
-	if u.Checkpoint != nil {
-		h := federation.Head{
-			Log: u.Log, Size: u.Checkpoint.Size, Root: u.Checkpoint.Root,
-			Clients: s.heads[u.Log].Clients, Checkpoint: u.Checkpoint.Raw,
-		}
-		for _, row := range u.Rows {
-			s.logs[u.Log] = append(s.logs[u.Log], row)
-			delete(s.heard, row.CID)
-			if row.CID == row.Client {
-				h.Clients++
-			}
-		}
-		s.heads[u.Log] = h
+	if u.Replace {
+		s.leave(u.Log)
 	}
-	for _, row := range u.Heard {
-		s.heard[row.CID] = row
-	}
+	s.applyLog(u)
 	for _, v := range u.Views {
 		s.views[v.Log] = v.Record
 	}
 	for _, c := range u.Charters {
 		s.charters[c.CID] = c
 	}
+	for _, cid := range u.Withdrawn {
+		delete(s.proposals, cid)
+	}
+	for _, c := range u.Proposals {
+		s.proposals[c.CID] = c
+	}
 	for _, e := range u.Evidence {
 		if !slices.Contains(s.evidence, e) {
 			s.evidence = append(s.evidence, e)
 		}
+	}
+}
+
+// leave drops all but what is about one log.
+func (s *Store) leave(log string) {
+	maps.DeleteFunc(s.logs, func(l string, _ []federation.Row) bool { return l != log })
+	maps.DeleteFunc(s.heads, func(l string, _ federation.Head) bool { return l != log })
+	maps.DeleteFunc(s.views, func(l string, _ *registry.Record) bool { return l != log })
+	s.evidence = slices.DeleteFunc(s.evidence, func(e federation.Evidence) bool { return e.Kind != federation.EvidenceAhead })
+	clear(s.heard)
+	clear(s.charters)
+	clear(s.proposals)
+}
+
+func (s *Store) applyLog(u federation.Update) {
+	h := s.heads[u.Log]
+	if u.Discard && h.Entries > h.Size {
+		for _, row := range s.logs[u.Log][h.Size:] {
+			if row.CID == row.Client {
+				h.Clients--
+			}
+		}
+		h.Entries, s.logs[u.Log] = h.Size, s.logs[u.Log][:h.Size:h.Size]
+		s.heads[u.Log] = h
+	}
+	for _, row := range u.Heard {
+		s.heard[row.CID] = row
+	}
+	if !u.Grows() {
+		return
+	}
+	s.logs[u.Log] = append(s.logs[u.Log], u.Rows...)
+	s.heads[u.Log] = u.Head(h)
+	for _, row := range s.logs[u.Log][h.Size:s.heads[u.Log].Size] {
+		delete(s.heard, row.CID)
 	}
 }
 

@@ -117,9 +117,11 @@ func (b *broker) view(later int64) federation.View {
 	return federation.View{Log: b.log, Record: must(b, v, err)}
 }
 
-func (b *broker) charter(t *testing.T) *registry.SignedCharter {
+func (b *broker) charter(t *testing.T) *registry.SignedCharter { return b.charterNamed(t, "comity") }
+
+func (b *broker) charterNamed(t *testing.T, name string) *registry.SignedCharter {
 	c := federation.DefaultCharter()
-	c.Version, c.IssuedAt = 1, start
+	c.Name, c.Version, c.IssuedAt = name, 1, start
 	c.Members = []registry.Member{{
 		Issuer: b.issuer, State: registry.MemberActive, Keys: []registry.MemberKey{{Key: b.key.JWK()}},
 	}}

@@ -44,8 +44,14 @@ func Run(t *testing.T, opener Opener) {
 		{"Charters", testCharters},
 		{"Evidence", testEvidence},
 		{"Writers", testWriters},
+		{"Staged", testStaged},
+		{"Discard", testDiscard},
+		{"HeardUntilCovered", testHeardUntilCovered},
+		{"Proposals", testProposals},
+		{"ReplaceCharters", testReplaceCharters},
 		{"ReplicaConcurrent", testReplicaConcurrent},
 		{"ReplicaReopened", testReplicaReopened},
+		{"ReplicaForeign", testReplicaForeign},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) { test.test(t, opener(t)) })

@@ -19,6 +19,7 @@ import (
 	"context"
 	"encoding/json"
 
+	"github.com/comity-network/comity/node/membership"
 	"github.com/comity-network/comity/node/publish"
 	"github.com/comity-network/comity/registry"
 )
@@ -39,6 +40,20 @@ type Operations interface {
 	// member has acknowledged it, the last time with Done.
 	StopApp(ctx context.Context, stop Stop, progress func(StopProgress)) error
 
+	ShowFederation(ctx context.Context) (Federation, error)
+	// FoundFederation gives the federation of which this broker is the only
+	// member another name and other limits.
+	FoundFederation(ctx context.Context, limits membership.Limits) (Decision, error)
+	ListRequests(ctx context.Context) (RequestList, error)
+	// ApproveRequest and ExpelMember return when the charter is in force, or
+	// when more approvals are needed than come by themselves.
+	ApproveRequest(ctx context.Context, name Name) (Decision, error)
+	RefuseRequest(ctx context.Context, refusal Refusal) (Decision, error)
+	ExpelMember(ctx context.Context, name Name) (Decision, error)
+	// LeaveFederation proposes the end of this broker's own membership, or
+	// withdraws its request for one.
+	LeaveFederation(ctx context.Context) (Decision, error)
+
 	ListSites(ctx context.Context) (SiteList, error)
 	ShowSite(ctx context.Context, site SiteName) (Site, error)
 	CheckSite(ctx context.Context, site SiteName) (SiteCheck, error)
@@ -48,19 +63,28 @@ type Operations interface {
 
 // Status is what `comity status` shows.
 type Status struct {
-	Issuer         string           `json:"issuer"`
-	Version        string           `json:"version"`
-	Federation     string           `json:"federation"`
-	CharterVersion int64            `json:"charter_version"`
-	PeerID         string           `json:"peer_id"`
-	Peers          int              `json:"peers"` // connected peers of other members
-	Members        []publish.Member `json:"members"`
-	Fresh          bool             `json:"fresh"`
-	StaleReason    string           `json:"stale_reason,omitempty"`
-	Clients        map[string]int   `json:"clients"` // by state
-	Outbox         int              `json:"outbox_depth"`
-	Store          string           `json:"store"`
-	Uptime         int64            `json:"uptime_seconds"`
+	Issuer         string         `json:"issuer"`
+	Version        string         `json:"version"`
+	Federation     string         `json:"federation"`
+	CharterVersion int64          `json:"charter_version"`
+	Joining        *Joining       `json:"joining,omitempty"` // while this broker asks for membership
+	PeerID         string         `json:"peer_id"`
+	Addresses      []string       `json:"addresses"` // where the other members reach this node
+	Peers          int            `json:"peers"`     // connected peers of other members
+	Members        []Member       `json:"members"`
+	Fresh          bool           `json:"fresh"`
+	StaleReason    string         `json:"stale_reason,omitempty"`
+	Clients        map[string]int `json:"clients"` // by state
+	Outbox         int            `json:"outbox_depth"`
+	Store          string         `json:"store"`
+	Uptime         int64          `json:"uptime_seconds"`
+}
+
+// Member is a member of the federation as this node sees it.
+type Member struct {
+	publish.Member
+	Online       bool  `json:"online"`       // connected to this node, or this node itself
+	Acknowledged int64 `json:"acknowledged"` // how many entries of this broker's log it has stored
 }
 
 // AppDraft is a registration to be made.
@@ -133,6 +157,7 @@ type StopProgress struct {
 	Index        int64    `json:"index"`  // in this broker's log
 	Online       int      `json:"online"` // members to wait for, this one included
 	Acknowledged []string `json:"acknowledged_by"`
+	Missing      []string `json:"missing,omitempty"` // of the online members, those that have yet to acknowledge it
 	SitesTold    int      `json:"sites_told"`
 	SitesToTell  int      `json:"sites_to_tell"` // sites that hold live tokens of the client
 	Millis       float64  `json:"ms"`            // since the command arrived

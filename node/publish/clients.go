@@ -100,6 +100,10 @@ func (s server) log(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s server) charter(w http.ResponseWriter, r *http.Request) {
+	if _, asks := s.Asking(); asks {
+		refuse(w, http.StatusNotFound, "not_found", "this broker asks for membership, and is in no federation yet")
+		return
+	}
 	chain := s.Replica.Chain()
 	if r.PathValue("version") == "" {
 		send(w, "application/jose+json", briefly, chain.Latest().Raw)

@@ -34,7 +34,7 @@ func Members(ctx context.Context, replica *federation.Replica, now time.Time) []
 	for _, view := range replica.Views() {
 		views[view.KeyID] = view
 	}
-	chain := replica.Chain()
+	chain, heads := replica.Chain(), replica.Vector().Logs
 	var all []Member
 	for _, m := range chain.Latest().Members {
 		key := currentKey(m)
@@ -46,26 +46,12 @@ func Members(ctx context.Context, replica *federation.Replica, now time.Time) []
 			age := max(0, now.Unix()-view.IssuedAt)
 			member.ViewAge = &age
 		}
-		member.Head = head(ctx, replica, m.Issuer, key)
+		if head, ok := heads[m.Keys[0].Key.KeyID]; ok {
+			member.Head = Head{Size: head.Size, Root: base64.StdEncoding.EncodeToString(head.Root[:])}
+		}
 		all = append(all, member)
 	}
 	return all
-}
-
-func head(ctx context.Context, replica *federation.Replica, issuer, key string) Head {
-	note, err := replica.Checkpoint(ctx, key)
-	if err != nil {
-		return Head{}
-	}
-	pub, ok := replica.Chain().CurrentKey(issuer)
-	if !ok {
-		return Head{}
-	}
-	c, err := registry.OpenCheckpoint(note, registry.Origin(issuer), pub)
-	if err != nil {
-		return Head{}
-	}
-	return Head{Size: c.Size, Root: base64.StdEncoding.EncodeToString(c.Root[:])}
 }
 
 func currentKey(m registry.Member) string {

@@ -28,8 +28,13 @@ type Config struct {
 	Replica *federation.Replica
 	Issuer  string
 	Key     string // thumbprint of this broker's record key
-	Now     func() time.Time
-	Log     *slog.Logger
+	// Fresh returns nil, or what this broker lacks to act on its stop list.
+	Fresh func() error
+	// Asking returns the federation that this broker asks to join, while it
+	// is in none.
+	Asking func() (federation string, asks bool)
+	Now    func() time.Time
+	Log    *slog.Logger
 }
 
 type server struct{ Config }

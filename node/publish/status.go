@@ -25,8 +25,11 @@ func (s server) overview(w http.ResponseWriter, r *http.Request) {
 		CharterVersion: newest.Version, Charter: newest.CID, MaxAge: newest.MaxAge,
 		Issuer: s.Issuer, Fresh: true, Members: Members(r.Context(), s.Replica, s.Now()),
 	}
-	if err := s.Replica.Fresh(s.Now()); err != nil {
+	if err := s.Fresh(); err != nil {
 		o.Fresh, o.StaleReason = false, err.Error()
+	}
+	if federation, asks := s.Asking(); asks {
+		o.Federation, o.CharterVersion, o.Charter, o.Members = federation, 0, "", []Member{}
 	}
 	s.sendJSON(w, briefly, o)
 }
@@ -37,6 +40,10 @@ func (s server) status(w http.ResponseWriter, r *http.Request) {
 		Views       []string          `json:"views"`
 		Checkpoints map[string]string `json:"checkpoints"`
 	}{Views: []string{}, Checkpoints: map[string]string{}}
+	if _, asks := s.Asking(); asks {
+		s.sendJSON(w, briefly, answer) // what it says of itself alone is no federation's
+		return
+	}
 	for _, view := range s.Replica.Views() {
 		if wanted == nil || wanted[view.KeyID] {
 			answer.Views = append(answer.Views, view.Raw)

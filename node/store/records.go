@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/comity-network/comity/federation"
 	"github.com/comity-network/comity/internal/jws"
@@ -21,7 +22,7 @@ var _ federation.Store = (*Store)(nil)
 func (s *Store) Write(ctx context.Context, u federation.Update) error {
 	err := s.write(ctx, func(tx *sql.Tx) error {
 		for _, step := range []func(context.Context, *sql.Tx, federation.Update) error{
-			s.writeLog, s.writeHeard, s.writeViews, s.writeCharters, s.writeEvidence,
+			s.leave, s.writeHeard, s.writeLog, s.writeViews, s.writeCharters, s.writeProposals, s.writeEvidence,
 		} {
 			if err := step(ctx, tx, u); err != nil {
 				return err
@@ -35,44 +36,116 @@ func (s *Store) Write(ctx context.Context, u federation.Update) error {
 	return s.noteOwnHead(u.Checkpoint)
 }
 
-func (s *Store) writeLog(ctx context.Context, tx *sql.Tx, u federation.Update) error {
-	if u.Checkpoint == nil {
+// leave drops all but what is about the own log, for Update.Replace.
+func (s *Store) leave(ctx context.Context, tx *sql.Tx, u federation.Update) error {
+	if !u.Replace {
 		return nil
 	}
-	h, err := scanHead(tx.QueryRowContext(ctx, `SELECT log, size, root, clients, checkpoint FROM heads WHERE log = $1`, u.Log))
+	for _, table := range []string{"records", "heads", "views"} {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE log <> $1`, u.Log); err != nil {
+			return err
+		}
+	}
+	for _, drop := range []string{
+		`DELETE FROM heard`, `DELETE FROM charters`, `DELETE FROM proposals`, `DELETE FROM evidence WHERE kind <> 'ahead'`,
+	} {
+		if _, err := tx.ExecContext(ctx, drop); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) writeLog(ctx context.Context, tx *sql.Tx, u federation.Update) error {
+	if !u.Grows() && !u.Discard {
+		return nil
+	}
+	h, err := scanHead(tx.QueryRowContext(ctx, `SELECT `+headColumns+` FROM heads WHERE log = $1`, u.Log))
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
-	if err := u.Follows(h); err != nil {
-		return err
-	}
-	insert, err := tx.PrepareContext(ctx, `
-		INSERT INTO records (log, position, cid, kind, client, stops, hashes, raw) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`)
-	if err != nil {
-		return err
-	}
-	defer insert.Close()
-	for _, row := range u.Rows {
-		if _, err := insert.ExecContext(ctx, row.Log, row.Index, row.CID, string(row.Kind), row.Client,
-			number(row.Stops), encodeHashes(row.Hashes...), row.Raw); err != nil {
+	if u.Discard {
+		if h, err = s.discard(ctx, tx, h); err != nil {
 			return err
 		}
-		if row.CID == row.Client {
-			h.Clients++
+	}
+	if u.Grows() {
+		if err := u.Follows(h); err != nil {
+			return err
 		}
-		if !row.Stops {
-			continue
+		if err := s.writeRows(ctx, tx, u.Rows); err != nil {
+			return err
 		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM heard WHERE cid = $1`, row.CID); err != nil {
+		h = u.Head(h)
+	}
+	if u.Checkpoint != nil {
+		if _, err := tx.ExecContext(ctx, `
+			DELETE FROM heard WHERE log = $1 AND EXISTS (
+				SELECT 1 FROM records r WHERE r.client = heard.client AND r.log = heard.log AND r.cid = heard.cid AND r.position < $2
+			)`, u.Log, h.Size); err != nil {
 			return err
 		}
 	}
 	_, err = tx.ExecContext(ctx, `
-		INSERT INTO heads (log, size, root, clients, checkpoint) VALUES ($1, $2, $3, $4, $5)
+		INSERT INTO heads (log, size, root, clients, checkpoint, entries) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (log) DO UPDATE
-		SET size = excluded.size, root = excluded.root, clients = excluded.clients, checkpoint = excluded.checkpoint`,
-		u.Log, u.Checkpoint.Size, encodeHashes(u.Checkpoint.Root), h.Clients, string(u.Checkpoint.Raw))
+		SET size = excluded.size, root = excluded.root, clients = excluded.clients,
+			checkpoint = excluded.checkpoint, entries = excluded.entries`,
+		u.Log, h.Size, encodeHashes(h.Root), h.Clients, string(h.Checkpoint), h.Entries)
 	return err
+}
+
+// discard drops the staged entries of a log.
+func (s *Store) discard(ctx context.Context, tx *sql.Tx, h federation.Head) (federation.Head, error) {
+	var clients int64
+	if err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM records WHERE log = $1 AND position >= $2 AND cid = client`,
+		h.Log, h.Size).Scan(&clients); err != nil {
+		return h, err
+	}
+	_, err := tx.ExecContext(ctx, `DELETE FROM records WHERE log = $1 AND position >= $2`, h.Log, h.Size)
+	h.Entries, h.Clients = h.Size, h.Clients-clients
+	return h, err
+}
+
+// rowsAtOnce is how many entries one statement inserts. The work of SQLite is
+// the same for one or many, that of the driver is not.
+const rowsAtOnce = 16
+
+func insertRows(count int) string {
+	var text strings.Builder
+	text.WriteString(`INSERT INTO records (log, position, cid, kind, client, stops, hashes, raw) VALUES `)
+	for i := range count {
+		if i > 0 {
+			text.WriteString(", ")
+		}
+		n := 8 * i
+		fmt.Fprintf(&text, "($%d, $%d, $%d, $%d, $%d, $%d, $%d, $%d)", n+1, n+2, n+3, n+4, n+5, n+6, n+7, n+8)
+	}
+	return text.String()
+}
+
+func (s *Store) writeRows(ctx context.Context, tx *sql.Tx, rows []federation.Row) error {
+	for _, size := range []int{rowsAtOnce, 1} {
+		if len(rows) < size {
+			continue
+		}
+		insert, err := tx.PrepareContext(ctx, insertRows(size))
+		if err != nil {
+			return err
+		}
+		defer insert.Close()
+		for ; len(rows) >= size; rows = rows[size:] {
+			args := make([]any, 0, 8*size)
+			for _, row := range rows[:size] {
+				args = append(args, row.Log, row.Index, row.CID, string(row.Kind), row.Client,
+					number(row.Stops), encodeHashes(row.Hashes...), row.Raw)
+			}
+			if _, err := insert.ExecContext(ctx, args...); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (s *Store) writeHeard(ctx context.Context, tx *sql.Tx, u federation.Update) error {
@@ -107,6 +180,22 @@ func (s *Store) writeCharters(ctx context.Context, tx *sql.Tx, u federation.Upda
 		if _, err := tx.ExecContext(ctx, `
 			INSERT INTO charters (cid, version, raw) VALUES ($1, $2, $3) ON CONFLICT (cid) DO UPDATE SET raw = excluded.raw`,
 			c.CID, c.Version, string(c.Raw)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) writeProposals(ctx context.Context, tx *sql.Tx, u federation.Update) error {
+	for _, cid := range u.Withdrawn {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM proposals WHERE cid = $1`, cid); err != nil {
+			return err
+		}
+	}
+	for _, c := range u.Proposals {
+		if _, err := tx.ExecContext(ctx, `
+			INSERT INTO proposals (cid, raw) VALUES ($1, $2) ON CONFLICT (cid) DO UPDATE SET raw = excluded.raw`,
+			c.CID, string(c.Raw)); err != nil {
 			return err
 		}
 	}

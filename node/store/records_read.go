@@ -19,6 +19,7 @@ import (
 const (
 	recordColumns = `log, position, cid, kind, client, stops, raw`
 	heardColumns  = `log, -1, cid, kind, client, stops, raw`
+	headColumns   = `log, size, root, clients, checkpoint, entries`
 )
 
 // Load implements federation.Store.
@@ -28,7 +29,10 @@ func (s *Store) Load(ctx context.Context) (*federation.Snapshot, error) {
 		if snapshot.Charters, err = collect[[]byte](tx.QueryContext(ctx, `SELECT raw FROM charters ORDER BY version, cid`))(scanBytes); err != nil {
 			return err
 		}
-		if snapshot.Heads, err = collect[federation.Head](tx.QueryContext(ctx, `SELECT log, size, root, clients, checkpoint FROM heads ORDER BY log`))(scanHead); err != nil {
+		if snapshot.Proposals, err = collect[[]byte](tx.QueryContext(ctx, `SELECT raw FROM proposals ORDER BY cid`))(scanBytes); err != nil {
+			return err
+		}
+		if snapshot.Heads, err = collect[federation.Head](tx.QueryContext(ctx, `SELECT `+headColumns+` FROM heads ORDER BY log`))(scanHead); err != nil {
 			return err
 		}
 		if snapshot.Views, err = collect[string](tx.QueryContext(ctx, `SELECT raw FROM views ORDER BY log`))(scanString); err != nil {
@@ -39,7 +43,8 @@ func (s *Store) Load(ctx context.Context) (*federation.Snapshot, error) {
 		}
 		if snapshot.Brokers, err = collect[federation.Row](tx.QueryContext(ctx, `
 			SELECT `+recordColumns+` FROM records WHERE (log, position) IN (
-				SELECT log, MAX(position) FROM records WHERE kind = 'comity-broker+jwt' GROUP BY log
+				SELECT records.log, MAX(position) FROM records JOIN heads ON heads.log = records.log
+				WHERE kind = 'comity-broker+jwt' AND position < size GROUP BY records.log
 			) ORDER BY log`))(scanRow); err != nil {
 			return err
 		}
@@ -205,7 +210,7 @@ func scanFullRow(row scanner) (r federation.Row, err error) {
 
 func scanHead(row scanner) (h federation.Head, err error) {
 	var root string
-	if err := row.Scan(&h.Log, &h.Size, &root, &h.Clients, &h.Checkpoint); err != nil {
+	if err := row.Scan(&h.Log, &h.Size, &root, &h.Clients, &h.Checkpoint, &h.Entries); err != nil {
 		return federation.Head{}, err
 	}
 	h.Root, err = decodeHash(root, 0)

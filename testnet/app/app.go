@@ -99,6 +99,12 @@ func (a *App) Discover(ctx context.Context, api, issuer string) (*Target, error)
 	return t, a.discoverBroker(ctx, t)
 }
 
+// Broker finds out about one broker. The target names no site.
+func (a *App) Broker(ctx context.Context, issuer string) (*Target, error) {
+	t := &Target{Issuer: issuer}
+	return t, a.discoverBroker(ctx, t)
+}
+
 func (a *App) discoverBroker(ctx context.Context, t *Target) error {
 	var server struct {
 		Issuer     string `json:"issuer"`

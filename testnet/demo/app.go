@@ -3,7 +3,6 @@
 package demo
 
 import (
-	"context"
 	"crypto/rand"
 	"fmt"
 	"html/template"
@@ -164,11 +163,4 @@ func (s *appServer) newest() *session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.latest
-}
-
-// renew asks the broker for new tokens, as an app does that does not know that
-// it was stopped.
-func (s *appServer) renew(ctx context.Context, session *session) error {
-	_, err := s.client.Refresh(ctx, session.target, session.tokens.RefreshToken)
-	return err
 }

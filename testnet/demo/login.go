@@ -108,8 +108,9 @@ func (s *stage) redeem(back *app.Page) {
 		s.step("the app takes the code to the broker", func() (string, error) { return "", err })
 		return
 	}
-	s.logins[0] = s.app.newest()
-	tokens, times := s.logins[0].tokens, s.app.redeemed
+	session := s.app.newest()
+	s.logins = append(s.logins, login{"the first site", session})
+	tokens, times := session.tokens, s.app.redeemed
 	issued := push.Event.TokenIssued
 	s.tell("the app takes the code to the broker", times.asked.Sub(began), "with the PKCE verifier and an assertion signed by its own key")
 	s.tell("the broker generates a token", push.Arrived.Sub(times.asked), "pending: nobody has it yet")

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/comity-network/comity/testnet/app"
+	"github.com/comity-network/comity/testnet/process"
 )
 
 // stopLimit is how long a site may take to refuse. It is far above what one
@@ -28,32 +29,14 @@ type refusal struct {
 // stop revokes the app on the command line, while the app goes on calling both
 // sites as fast as they answer.
 func (s *stage) stop() {
-	s.chapter = "The stop, while the app goes on calling both sites (times from the start of the command)"
-	var refusals [2]refusal
-	s.step("the operator revokes the app", func() (string, error) {
-		ctx, cancel := context.WithTimeout(s.ctx, stopLimit)
-		defer cancel()
-		began := time.Now()
-		calls := sync.WaitGroup{}
-		defer calls.Wait()
-		for i, login := range s.logins {
-			calls.Go(func() { refusals[i] = s.callUntilRefused(ctx, login, began) })
+	s.chapter = "The stop, while the app goes on calling its sites (times from the start of the command)"
+	refusals := make([]refusal, len(s.logins))
+	s.step("the operator revokes the app", func() (string, error) { return s.revoke(refusals) })
+	for i, r := range refusals {
+		name := s.logins[i].name + " refuses"
+		if s.err != nil {
+			return
 		}
-		var revoked struct {
-			State string `json:"state"`
-			Index int64  `json:"index"`
-		}
-		if err := s.broker.JSON(s.ctx, &revoked, "app", "revoke", s.app.client.ClientID, "--yes", "--reason", "malicious"); err != nil {
-			cancel()
-			return "", err
-		}
-		return fmt.Sprintf("comity app revoke: %s, entry %d of the log", revoked.State, revoked.Index), nil
-	})
-	if s.err != nil {
-		return
-	}
-	for i, name := range []string{"the first site refuses", "the second site refuses"} {
-		r := refusals[i]
 		if r.err != nil {
 			s.step(name, func() (string, error) { return "", r.err })
 			return
@@ -61,14 +44,64 @@ func (s *stage) stop() {
 		s.tell(name, r.after, fmt.Sprintf("%d %s", r.answer.Status, why(r.answer.Challenge)))
 		s.result.RevocationMillis = max(s.result.RevocationMillis, millis(r.after))
 	}
-	s.step("the broker gives no new token", func() (string, error) {
-		err := s.app.renew(s.ctx, s.logins[0])
-		refused := (*app.Error)(nil)
-		if !errors.As(err, &refused) || refused.Code != "invalid_client" {
-			return "", fmt.Errorf("expected invalid_client, not %v", err)
+	for i, broker := range s.brokers {
+		name := "the broker gives no new token"
+		if len(s.brokers) > 1 {
+			name = "broker " + letter(i) + " gives no new token"
 		}
-		return fmt.Sprintf("%d %s: %s", refused.Status, refused.Code, refused.Description), nil
-	})
+		s.step(name, func() (string, error) { return s.refusedBy(broker) })
+	}
+}
+
+// revoke runs the command at the app's home, and notes each site's refusal.
+func (s *stage) revoke(refusals []refusal) (string, error) {
+	ctx, cancel := context.WithTimeout(s.ctx, stopLimit)
+	defer cancel()
+	began := time.Now()
+	calls := sync.WaitGroup{}
+	defer calls.Wait()
+	for i, login := range s.logins {
+		calls.Go(func() { refusals[i] = s.callUntilRefused(ctx, login.session, began) })
+	}
+	var revoked struct {
+		State        string   `json:"state"`
+		Index        int64    `json:"index"`
+		Acknowledged []string `json:"acknowledged_by"`
+	}
+	err := s.brokers[0].JSON(s.ctx, &revoked, "app", "revoke", s.app.client.ClientID, "--yes", "--reason", "malicious")
+	if err == nil && len(revoked.Acknowledged) != len(s.brokers) {
+		err = fmt.Errorf("acknowledged by %d of %d members: %v", len(revoked.Acknowledged), len(s.brokers), revoked.Acknowledged)
+	}
+	if err != nil {
+		cancel()
+		return "", err
+	}
+	detail := fmt.Sprintf("comity app revoke: %s, entry %d of the log", revoked.State, revoked.Index)
+	if len(s.brokers) > 1 {
+		detail = fmt.Sprintf("%s, acknowledged by all %d members", detail, len(s.brokers))
+	}
+	return detail, nil
+}
+
+// refusedBy wants the broker to refuse the app, as an app finds out that does
+// not know that it was stopped: it asks for new tokens.
+func (s *stage) refusedBy(broker *process.Node) (string, error) {
+	target, err := s.app.client.Broker(s.ctx, broker.Issuer)
+	if err != nil {
+		return "", err
+	}
+	session := s.logins[0].session
+	for _, l := range s.logins {
+		if l.session.target.Issuer == broker.Issuer {
+			session = l.session
+		}
+	}
+	_, err = s.app.client.Refresh(s.ctx, target, session.tokens.RefreshToken)
+	refused := (*app.Error)(nil)
+	if !errors.As(err, &refused) || refused.Code != "invalid_client" {
+		return "", fmt.Errorf("expected invalid_client, not %v", err)
+	}
+	return fmt.Sprintf("%d %s: %s", refused.Status, refused.Code, refused.Description), nil
 }
 
 // callUntilRefused calls the site every few milliseconds until it says no.

@@ -28,6 +28,8 @@ type Result struct {
 	// the app to the refusal by the last site.
 	RevocationMillis float64 `json:"revocation_ms"`
 	OK               bool    `json:"ok"`
+
+	brokers int
 }
 
 // Summary is the last word, for a person.
@@ -35,7 +37,11 @@ func (r *Result) Summary() string {
 	if !r.OK {
 		return ""
 	}
-	return fmt.Sprintf("\nOne registration, two sites, one revocation: %.0f ms from the command to the last site's refusal.\n", r.RevocationMillis)
+	brokers := ""
+	if r.brokers > 1 {
+		brokers = fmt.Sprintf("%d brokers, ", r.brokers)
+	}
+	return fmt.Sprintf("\n  One registration, "+brokers+"two sites, one revocation: %.0f ms from the command to the last site's refusal.\n", r.RevocationMillis)
 }
 
 // story collects steps and stops at the first that fails.
@@ -82,7 +88,7 @@ func (s *story) tell(name string, took time.Duration, detail string) {
 func millis(d time.Duration) float64 { return float64(d.Round(10*time.Microsecond)) / 1e6 }
 
 // nameWidth is the width of the longest step name.
-const nameWidth = 44
+const nameWidth = 50
 
 // Printer returns a Report that writes each step on a line: its name, its
 // time, and what was said.

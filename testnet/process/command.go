@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Run runs a command of the binary against the node's data directory and
@@ -83,4 +84,26 @@ func (n *Node) RSS() (int64, error) {
 		}
 	}
 	return 0, errors.New("the system does not say VmRSS")
+}
+
+// CPU is the CPU time that the process has used, to the hundredth of a second.
+func (n *Node) CPU() (time.Duration, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", n.PID()))
+	if err != nil {
+		return 0, err
+	}
+	// The name, in parentheses, may hold spaces.
+	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
+	if len(fields) < 13 {
+		return 0, errors.New("the system does not say how much CPU time was used")
+	}
+	var ticks int64
+	for _, field := range fields[11:13] { // utime, stime
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond, nil
 }
