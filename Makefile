@@ -1,5 +1,6 @@
 # `make check` runs every check; it installs what it needs and skips nothing.
-# `make check-long` adds the long forms (200 kills, a minute of fuzzing each).
+# `make check-long` adds the long forms (200 kills, an hour of partition, old
+# brokers beside new ones, a minute of fuzzing each).
 
 GO         ?= go
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -14,7 +15,8 @@ build:
 check: tools format vet test fuzz
 
 check-long: check
-	COMITY_LONG=1 CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 40m ./testnet/... ./cmd/...
+	COMITY_LONG=1 CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 40m ./federation ./testnet/... ./cmd/...
+	./.ci/mixed
 	$(MAKE) fuzz FUZZTIME=60s
 
 tools:

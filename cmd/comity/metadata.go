@@ -25,8 +25,14 @@ func (f metadataFlags) metadata() (map[string]any, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := strictjson.Unmarshal(data, &members); err != nil {
+		var given map[string]json.RawMessage // as they are, whatever they are
+		if err := strictjson.Unmarshal(data, &given); err != nil {
 			return nil, fmt.Errorf("%s: %w", f.From, err)
+		}
+		for name, value := range given {
+			if members[name] = value; string(value) == "null" {
+				members[name] = nil
+			}
 		}
 	}
 	set := func(name string, value any, given bool) {
