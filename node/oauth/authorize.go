@@ -44,6 +44,9 @@ func (s *Server) readAuthorization(r *http.Request) (form, *registry.ClientMetad
 	if err != nil {
 		return nil, nil, err
 	}
+	if f, err = s.pulled(r, f); err != nil {
+		return nil, nil, err
+	}
 	if f["client_id"] == "" || f["redirect_uri"] == "" {
 		return nil, nil, invalidRequest("client_id and redirect_uri are needed")
 	}

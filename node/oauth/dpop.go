@@ -44,10 +44,10 @@ type proofClaims struct {
 	Nonce    string `json:"nonce"`
 }
 
-// readProof checks the DPoP proof of a token request (RFC 9449, section 4.3).
+// readProof checks the DPoP proof of a request to an endpoint (RFC 9449, section 4.3).
 // Without one it returns nil. Mint uses it up, together with the grant, so
 // that a request that was refused has used up neither.
-func (s *Server) readProof(r *http.Request) (*proof, error) {
+func (s *Server) readProof(r *http.Request, endpoint string) (*proof, error) {
 	headers := r.Header.Values("DPoP")
 	switch len(headers) {
 	case 0:
@@ -70,7 +70,7 @@ func (s *Server) readProof(r *http.Request) (*proof, error) {
 	if err := strictjson.Unmarshal(m.Payload, &claims); err != nil {
 		return nil, invalidProof("%v", err)
 	}
-	if err := s.checkProof(&claims); err != nil {
+	if err := s.checkProof(&claims, endpoint); err != nil {
 		return nil, err
 	}
 	sum, err := m.Key.Thumbprint(crypto.SHA256)
@@ -85,15 +85,15 @@ func (s *Server) readProof(r *http.Request) (*proof, error) {
 	return p, nil
 }
 
-func (s *Server) checkProof(c *proofClaims) error {
+func (s *Server) checkProof(c *proofClaims, endpoint string) error {
 	now := s.now()
 	switch {
 	case c.ID == "" || len(c.ID) > maxIDBytes:
 		return invalidProof("jti is missing or too long")
 	case c.Method != http.MethodPost:
 		return invalidProof("htm must be POST")
-	case !sameURL(c.URL, s.paths.token):
-		return invalidProof("htu must be %s", s.paths.token)
+	case !sameURL(c.URL, endpoint):
+		return invalidProof("htu must be %s", endpoint)
 	case c.Nonce == "" || !s.nonces.accepts(c.Nonce):
 		return useNonce()
 	case c.IssuedAt < now-proofLife || c.IssuedAt > now+proofLife:

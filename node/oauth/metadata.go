@@ -13,6 +13,7 @@ import (
 type metadata struct {
 	Issuer                     string   `json:"issuer"`
 	AuthorizationEndpoint      string   `json:"authorization_endpoint"`
+	PushedEndpoint             string   `json:"pushed_authorization_request_endpoint"`
 	TokenEndpoint              string   `json:"token_endpoint"`
 	IntrospectionEndpoint      string   `json:"introspection_endpoint"`
 	RevocationEndpoint         string   `json:"revocation_endpoint"`
@@ -39,6 +40,7 @@ func (s *Server) newMetadata() metadata {
 	return metadata{
 		Issuer:                     s.cfg.Issuer,
 		AuthorizationEndpoint:      s.paths.authorize,
+		PushedEndpoint:             s.paths.par,
 		TokenEndpoint:              s.paths.token,
 		IntrospectionEndpoint:      s.paths.introspect,
 		RevocationEndpoint:         s.paths.revoke,
@@ -71,10 +73,10 @@ func names[S ~string](list []S) []string {
 // in the metadata.
 func (s *Server) Endpoints() map[string]string {
 	return map[string]string{
-		"authorization_endpoint": s.paths.authorize,
-		"token_endpoint":         s.paths.token,
-		"introspection_endpoint": s.paths.introspect,
-		"revocation_endpoint":    s.paths.revoke,
-		"jwks_uri":               s.paths.jwks,
+		"authorization_endpoint":                s.paths.authorize,
+		"token_endpoint":                        s.paths.token,
+		"introspection_endpoint":                s.paths.introspect,
+		"revocation_endpoint":                   s.paths.revoke,
+		"jwks_uri":                              s.paths.jwks,
 	}
 }

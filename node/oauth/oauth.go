@@ -8,6 +8,7 @@
 //
 //	/.well-known/oauth-authorization-server   metadata (RFC 8414), only what works
 //	/oauth/authorize    sends the browser on to the site, with a signed request object (RFC 9101)
+//	/oauth/par          the same request, pushed beforehand (RFC 9126)
 //	/oauth/token        authorization_code, refresh_token, client_credentials
 //	/oauth/introspect   RFC 7662, for the site that takes the token and the client that has it
 //	/oauth/revoke       RFC 7009; the site is told
@@ -120,9 +121,9 @@ type Server struct {
 
 // paths are the URLs of the endpoints.
 type paths struct {
-	metadata                                   string // path only
-	authorize, token, introspect, revoke, jwks string // path and all
-	prefix                                     string // path of the issuer
+	metadata                                        string // path only
+	authorize, par, token, introspect, revoke, jwks string // path and all
+	prefix                                          string // path of the issuer
 }
 
 // New returns a server. Call Recover before it serves, and Run while it does.

@@ -14,6 +14,7 @@ func newPaths(issuer, prefix string) paths {
 		// RFC 8414, section 3: between host and path.
 		metadata:   "/.well-known/oauth-authorization-server" + prefix,
 		authorize:  issuer + "/oauth/authorize",
+		par:        issuer + "/oauth/par",
 		token:      issuer + "/oauth/token",
 		introspect: issuer + "/oauth/introspect",
 		revoke:     issuer + "/oauth/revoke",
@@ -27,6 +28,7 @@ func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(s.paths.metadata, s.document(func() any { return s.metadata }))
 	mux.Handle(s.paths.prefix+"/oauth/jwks", s.document(s.keySet))
+	mux.Handle(s.paths.prefix+"/oauth/par", s.endpoint(s.push))
 	mux.Handle(s.paths.prefix+"/oauth/token", s.endpoint(s.token))
 	mux.Handle(s.paths.prefix+"/oauth/introspect", s.endpoint(s.introspect))
 	mux.Handle(s.paths.prefix+"/oauth/revoke", s.endpoint(s.revoke))
@@ -41,16 +43,22 @@ func (s *Server) endpoint(f func(w http.ResponseWriter, r *http.Request) (any, e
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := begin(w)
 		answer, err := f(w, r)
+		made, isCreated := answer.(created)
 		switch {
 		case err != nil:
 			s.writeFailure(w, s.explain(r, id, err))
 		case answer == nil:
 			w.WriteHeader(http.StatusOK)
+		case isCreated:
+			writeJSON(w, http.StatusCreated, made.document)
 		default:
 			writeJSON(w, http.StatusOK, answer)
 		}
 	})
 }
+
+// created is an answer with status 201.
+type created struct{ document any }
 
 // document serves a public document.
 func (s *Server) document(f func() any) http.Handler {

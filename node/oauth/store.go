@@ -141,10 +141,19 @@ type Stop struct {
 // disk, and one that returns an error has none. Methods that take messages put
 // them into the outbox in the same transaction.
 type Store interface {
+	Pusher
 	Minter
 	Reader
 	Revoker
 	Keeper
+}
+
+// Pusher keeps authorization requests until they are used.
+type Pusher interface {
+	Push(ctx context.Context, p Pushed) error
+	// Pushed returns a request of that client that has not expired, once.
+	// registry.ErrNotFound: there is none, or it was returned before.
+	Pushed(ctx context.Context, hash, clientID string, now int64) (Pushed, error)
 }
 
 // Minter is the two-phase release.

@@ -73,7 +73,7 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) (any, error) {
 	if wait := c.State.Cutoff - s.now() + 1; wait > 0 {
 		return nil, unavailable(int(wait), "what the client is given before %s is dead", rfc3339(c.State.Cutoff+1))
 	}
-	p, err := s.readProof(r)
+	p, err := s.readProof(r, s.paths.token)
 	if err != nil {
 		return nil, err
 	}

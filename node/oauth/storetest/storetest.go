@@ -39,6 +39,7 @@ func Run(t *testing.T, open func(t *testing.T) Opened) {
 		"CodeOnce":             testCodeOnce,
 		"RefreshOnce":          testRefreshOnce,
 		"ClaimOnce":            testClaimOnce,
+		"PushedOnce":           testPushedOnce,
 		"ProofOnce":            testProofOnce,
 		"UndoCode":             testUndoCode,
 		"UndoRefresh":          testUndoRefresh,
@@ -243,6 +244,27 @@ func testRefreshOnce(t *testing.T, s Opened) {
 	unknown := rotate(m)
 	unknown.Rotate = "unknown"
 	cannot(t, s, unknown, oauth.ClaimSpent)
+}
+
+func testPushedOnce(t *testing.T, s Opened) {
+	p := oauth.Pushed{Hash: "p", ClientID: "c", Parameters: map[string]string{"state": "a&b"}, ExpiresAt: now + 60}
+	must(t, s.Push(ctx, p))
+	for name, get := range map[string]func() (oauth.Pushed, error){
+		"another client": func() (oauth.Pushed, error) { return s.Pushed(ctx, "p", "d", now) },
+		"another name":   func() (oauth.Pushed, error) { return s.Pushed(ctx, "q", "c", now) },
+		"expired":        func() (oauth.Pushed, error) { return s.Pushed(ctx, "p", "c", now+60) },
+	} {
+		if _, err := get(); !errors.Is(err, registry.ErrNotFound) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	race(t, func() error {
+		got, err := s.Pushed(ctx, "p", "c", now)
+		if err == nil && (got.Parameters["state"] != "a&b" || got.ExpiresAt != p.ExpiresAt || got.ClientID != "c") {
+			t.Errorf("got %+v", got)
+		}
+		return err
+	}, func(err error) bool { return errors.Is(err, registry.ErrNotFound) })
 }
 
 func testClaimOnce(t *testing.T, s Opened) {
