@@ -73,10 +73,10 @@ func names[S ~string](list []S) []string {
 // in the metadata.
 func (s *Server) Endpoints() map[string]string {
 	return map[string]string{
-		"authorization_endpoint":                s.paths.authorize,
-		"token_endpoint":                        s.paths.token,
-		"introspection_endpoint":                s.paths.introspect,
-		"revocation_endpoint":                   s.paths.revoke,
-		"jwks_uri":                              s.paths.jwks,
+		"authorization_endpoint": s.paths.authorize,
+		"token_endpoint":         s.paths.token,
+		"introspection_endpoint": s.paths.introspect,
+		"revocation_endpoint":    s.paths.revoke,
+		"jwks_uri":               s.paths.jwks,
 	}
 }
