@@ -168,7 +168,7 @@ func (n *Node) openOAuth(ctx context.Context) (err error) {
 	n.oauth, err = oauth.New(oauth.Config{
 		Issuer: n.cfg.Issuer, Federation: n.federation, Clients: n.replica, Sites: n.sites,
 		Sender: n.sender, Store: n.store, TokenKey: n.tokenKey, TokenKeys: n.tokenKeys,
-		Fresh: n.fresh, Now: n.cfg.Now, Log: n.log,
+		Fresh: n.fresh, MaxAge: func() int64 { return n.replica.Chain().Latest().MaxAge }, Now: n.cfg.Now, Log: n.log,
 	})
 	if err != nil {
 		return err

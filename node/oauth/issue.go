@@ -4,33 +4,29 @@ package oauth
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"time"
 
-	"github.com/comity-network/comity/internal/jws"
 	"github.com/comity-network/comity/node/notify"
 	"github.com/comity-network/comity/registry"
 	"github.com/comity-network/comity/site/protocol"
 )
 
-// newToken makes the characters of a token: 256 random bits.
-func newToken() string {
-	var b [32]byte
-	rand.Read(b[:]) // never fails
-	return jws.Base64.EncodeToString(b[:])
-}
-
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
 // issue is the one path from a grant to a token: mint, notify, release.
 func (s *Server) issue(ctx context.Context, o *offer) (*tokenAnswer, error) {
-	access, refresh := newToken(), ""
+	refresh := ""
 	if o.refresh {
 		refresh = newToken()
 	}
-	m := s.mint(o, access, refresh)
-	err := s.cfg.Store.Mint(ctx, m)
+	m := s.mint(o, refresh)
+	access, err := s.characters(m.Token, o.site.AccessTokenFormat)
+	if err != nil {
+		return nil, err
+	}
+	m.Token.Hash = protocol.TokenHash(access)
+	err = s.cfg.Store.Mint(ctx, m)
 	if claim := (*ClaimError)(nil); errors.As(err, &claim) {
 		return nil, s.taken(ctx, o, claim)
 	}
@@ -54,11 +50,10 @@ func (s *Server) issue(ctx context.Context, o *offer) (*tokenAnswer, error) {
 	}, nil
 }
 
-// mint writes down what is to be stored.
-func (s *Server) mint(o *offer, access, refresh string) Mint {
+// mint writes down what is to be stored, but for the hash of the access token.
+func (s *Server) mint(o *offer, refresh string) Mint {
 	now := s.now()
 	t := Token{
-		Hash:      protocol.TokenHash(access),
 		Type:      protocol.TokenBearer,
 		ClientID:  o.client.ID,
 		Home:      o.client.State.Home,
@@ -67,7 +62,7 @@ func (s *Server) mint(o *offer, access, refresh string) Mint {
 		Family:    o.family.ID,
 		Grant:     o.grant,
 		IssuedAt:  now,
-		ExpiresAt: now + seconds(s.cfg.AccessLife),
+		ExpiresAt: now + s.accessLife(&o.site.SiteMetadata),
 	}
 	m := Mint{Code: o.code, Rotate: o.rotate}
 	if o.proof != nil {

@@ -71,8 +71,11 @@ type Config struct {
 	// Fresh returns nil, or an error that says what is missing for the broker
 	// to know what is stopped: then nothing is minted.
 	Fresh func() error
-	Now   func() time.Time
-	Log   *slog.Logger
+	// MaxAge returns the longest time in seconds that a stop may take to
+	// arrive everywhere, of the charter.
+	MaxAge func() int64
+	Now    func() time.Time
+	Log    *slog.Logger
 
 	AccessLife  time.Duration // of access tokens; 0: an hour
 	RefreshLife time.Duration // of refresh tokens that are not used; 0: 30 days
@@ -132,7 +135,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("oauth: %w", err)
 	}
 	if cfg.Federation == nil || cfg.Clients == nil || cfg.Sites == nil || cfg.Sender == nil || cfg.Store == nil ||
-		cfg.TokenKey == nil || cfg.TokenKeys == nil || cfg.Fresh == nil || cfg.Now == nil || cfg.Log == nil {
+		cfg.TokenKey == nil || cfg.TokenKeys == nil || cfg.Fresh == nil || cfg.MaxAge == nil || cfg.Now == nil || cfg.Log == nil {
 		return nil, errors.New("oauth: the configuration is not complete")
 	}
 	setDefault(&cfg.AccessLife, time.Hour)

@@ -11,7 +11,7 @@ import (
 )
 
 // SiteMetadata are the protected resource metadata (RFC 9728) of a site, with
-// three members of ours. All URLs but the servers are of the resource's origin.
+// four members of ours. All URLs but the servers are of the resource's origin.
 type SiteMetadata struct {
 	Resource string `json:"resource"`
 	// AuthorizationServers are the issuers that the site delegates to, the
@@ -26,6 +26,9 @@ type SiteMetadata struct {
 	// EventsEndpoint takes notifications. Empty: the site asks by polling or
 	// introspection.
 	EventsEndpoint string `json:"comity_events_endpoint,omitempty"`
+	// AccessTokenFormat is what access tokens for the site are made of:
+	// FormatOpaque, which is the default, or FormatJWT.
+	AccessTokenFormat string `json:"comity_access_token_format,omitempty"`
 }
 
 // ParseSiteMetadata checks the metadata document that was fetched for
@@ -69,6 +72,11 @@ func (m *SiteMetadata) Check() error {
 	}
 	if err := m.checkEndpoints(); err != nil {
 		return err
+	}
+	switch m.AccessTokenFormat {
+	case "", FormatOpaque, FormatJWT:
+	default:
+		return fmt.Errorf("comity_access_token_format is %.40q, expected %s or %s", m.AccessTokenFormat, FormatOpaque, FormatJWT)
 	}
 	return checkScopes(m.ScopesSupported)
 }

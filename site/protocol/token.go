@@ -14,6 +14,15 @@ const (
 	TokenDPoP   = "DPoP"
 )
 
+// What access tokens are made of.
+const (
+	FormatOpaque = "opaque" // 256 random bits
+	FormatJWT    = "jwt"    // RFC 9068, signed with a token key of the broker
+)
+
+// TypeAccessToken is the typ of an access token that is a JWT (RFC 9068).
+const TypeAccessToken = "at+jwt"
+
 // TokenHash is what events and databases hold of a token: the base64url
 // SHA-256 over its characters. Tokens have 256 random bits, so a plain hash
 // cannot be searched.

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package oauth
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+
+	"github.com/comity-network/comity/internal/jws"
+	"github.com/comity-network/comity/registry"
+	"github.com/comity-network/comity/site/protocol"
+)
+
+// newToken makes the characters of an opaque token: 256 random bits.
+func newToken() string {
+	var b [32]byte
+	rand.Read(b[:]) // never fails
+	return jws.Base64.EncodeToString(b[:])
+}
+
+// accessClaims are those of RFC 9068, section 2.2. sub is what the site calls
+// the user's consent, or the client where it acts for itself: no name of a
+// person leaves the site.
+type accessClaims struct {
+	Issuer       string        `json:"iss"`
+	Subject      string        `json:"sub"`
+	Audience     string        `json:"aud"`
+	ClientID     string        `json:"client_id"`
+	Scope        string        `json:"scope,omitempty"`
+	IssuedAt     int64         `json:"iat"`
+	ExpiresAt    int64         `json:"exp"`
+	ID           string        `json:"jti"`
+	Confirmation *confirmation `json:"cnf,omitempty"`
+}
+
+// characters are what the app is given for t: opaque ones, or a JWT (RFC 9068)
+// where the site's metadata ask for that. Either way the broker and the site
+// know the token by its hash.
+func (s *Server) characters(t Token, format string) (string, error) {
+	if format != protocol.FormatJWT {
+		return newToken(), nil
+	}
+	claims := accessClaims{
+		Issuer: s.cfg.Issuer, Subject: t.Grant, Audience: t.Site, ClientID: t.ClientID, Scope: t.Scope,
+		IssuedAt: t.IssuedAt, ExpiresAt: t.ExpiresAt, ID: registry.NewID(),
+	}
+	if claims.Subject == "" {
+		claims.Subject = t.ClientID
+	}
+	if t.JKT != "" {
+		claims.Confirmation = &confirmation{t.JKT}
+	}
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		return "", fmt.Errorf("encode access token: %w", err)
+	}
+	return s.cfg.TokenKey().Sign(protocol.TypeAccessToken, payload), nil
+}
+
+// accessLife is how long an access token for a site lives, in seconds. A JWT
+// that nobody can be told is dead lives no longer than a stop may take to
+// arrive.
+func (s *Server) accessLife(site *protocol.SiteMetadata) int64 {
+	life := seconds(s.cfg.AccessLife)
+	if site.AccessTokenFormat == protocol.FormatJWT && site.EventsEndpoint == "" {
+		life = min(life, s.cfg.MaxAge())
+	}
+	return life
+}
