@@ -117,9 +117,12 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) (any, error)
 		answer, err = s.describeRefresh(r.Context(), who, hash)
 	}
 	if errors.Is(err, registry.ErrNotFound) {
-		return introspection{}, nil
+		answer, err = introspection{}, nil
 	}
-	return answer, err
+	if err != nil || !wantsSigned(r) {
+		return answer, err
+	}
+	return s.signIntrospection(who, answer)
 }
 
 // describeAccess answers about an access token. registry.ErrNotFound: it is

@@ -26,6 +26,7 @@ type metadata struct {
 	TokenAuthAlgorithms        []string `json:"token_endpoint_auth_signing_alg_values_supported"`
 	IntrospectionAuthMethods   []string `json:"introspection_endpoint_auth_methods_supported"`
 	IntrospectionAuthAlgorithm []string `json:"introspection_endpoint_auth_signing_alg_values_supported"`
+	IntrospectionSigning       []string `json:"introspection_signing_alg_values_supported"` // RFC 9701
 	RevocationAuthMethods      []string `json:"revocation_endpoint_auth_methods_supported"`
 	RevocationAuthAlgorithms   []string `json:"revocation_endpoint_auth_signing_alg_values_supported"`
 	DPoPAlgorithms             []string `json:"dpop_signing_alg_values_supported"`
@@ -53,6 +54,7 @@ func (s *Server) newMetadata() metadata {
 		TokenAuthAlgorithms:        algorithms,
 		IntrospectionAuthMethods:   methods,
 		IntrospectionAuthAlgorithm: algorithms,
+		IntrospectionSigning:       []string{"EdDSA"},
 		RevocationAuthMethods:      methods,
 		RevocationAuthAlgorithms:   algorithms,
 		DPoPAlgorithms:             names(proofAlgorithms),

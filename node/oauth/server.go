@@ -3,6 +3,7 @@
 package oauth
 
 import (
+	"io"
 	"net/http"
 
 	"github.com/comity-network/comity/internal/style"
@@ -44,11 +45,15 @@ func (s *Server) endpoint(f func(w http.ResponseWriter, r *http.Request) (any, e
 		id := begin(w)
 		answer, err := f(w, r)
 		made, isCreated := answer.(created)
+		signed, isSigned := answer.(signedAnswer)
 		switch {
 		case err != nil:
 			s.writeFailure(w, s.explain(r, id, err))
 		case answer == nil:
 			w.WriteHeader(http.StatusOK)
+		case isSigned:
+			w.Header().Set("Content-Type", signed.media)
+			io.WriteString(w, signed.token)
 		case isCreated:
 			writeJSON(w, http.StatusCreated, made.document)
 		default:
@@ -59,6 +64,9 @@ func (s *Server) endpoint(f func(w http.ResponseWriter, r *http.Request) (any, e
 
 // created is an answer with status 201.
 type created struct{ document any }
+
+// signedAnswer is an answer that is a JWT.
+type signedAnswer struct{ media, token string }
 
 // document serves a public document.
 func (s *Server) document(f func() any) http.Handler {
