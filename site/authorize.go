@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/comity-network/comity/internal/webpage"
 	"github.com/comity-network/comity/registry"
 	"github.com/comity-network/comity/site/internal/store"
 	"github.com/comity-network/comity/site/internal/trust"
@@ -46,19 +47,19 @@ func (s *Site) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	form := consentForm{registry.NewID(), user, s.config.Now().Unix() + consentLife, *q}
-	s.consentPage(w, client, q, s.seal(sealConsent, form))
+	s.consentPage(w, client, q, s.secret.Seal(sealConsent, form))
 }
 
 // serveConsent takes the user's decision.
 func (s *Site) serveConsent(w http.ResponseWriter, r *http.Request) {
-	posted, err := readForm(w, r)
+	posted, err := webpage.ReadForm(w, r)
 	if err != nil {
 		s.errorPage(w, http.StatusBadRequest, "The form is malformed: "+err.Error()+".")
 		return
 	}
 	var form consentForm
 	user, ok := s.config.User(r)
-	if err := s.open(sealConsent, posted.Get("consent"), &form); err != nil || !ok || form.User != user {
+	if err := s.secret.Open(sealConsent, posted.Get("consent"), &form); err != nil || !ok || form.User != user {
 		s.errorPage(w, http.StatusForbidden, "This form was made for somebody else, or for another login. Start again from the app.")
 		return
 	}

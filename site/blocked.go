@@ -2,7 +2,11 @@
 
 package site
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/comity-network/comity/internal/webpage"
+)
 
 // blockedRow is one stopped app on the page.
 type blockedRow struct{ Name, ID, Home, Status, Reason, Until string }
@@ -31,10 +35,10 @@ func (s *Site) serveBlocked(w http.ResponseWriter, r *http.Request) {
 	report := s.trust.Report()
 	data := blockedData{
 		frame: s.frame("Blocked apps"), Total: total, Members: report.Members, Agreed: report.Agreed, Asked: report.Asked,
-		Federation: report.Name, Confirmed: stamp(report.CertifiedAt),
+		Federation: report.Name, Confirmed: webpage.Stamp(report.CertifiedAt),
 	}
 	for _, b := range blocked {
-		data.Apps = append(data.Apps, blockedRow{b.Name, b.ID, host(b.Home), b.Status, b.Reason, stamp(b.Until)})
+		data.Apps = append(data.Apps, blockedRow{b.Name, b.ID, webpage.Host(b.Home), b.Status, b.Reason, webpage.Stamp(b.Until)})
 	}
 	if report.Fresh != nil {
 		data.Stale = "This site refuses all apps: " + report.Fresh.Error()

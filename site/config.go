@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/comity-network/comity/internal/webpage"
 	"github.com/comity-network/comity/registry"
 	"github.com/comity-network/comity/site/protocol"
 )
@@ -125,7 +126,7 @@ func (c *Config) defaults() {
 		c.Log = slog.Default()
 	}
 	if c.Name == "" {
-		c.Name = host(c.Resource)
+		c.Name = webpage.Host(c.Resource)
 	}
 	client := http.Client{Timeout: 3 * time.Second}
 	if c.Client != nil {
@@ -147,15 +148,6 @@ func (c *Config) metadata() *protocol.SiteMetadata {
 		Resource: c.Resource, AuthorizationServers: c.Brokers, JWKSURI: base + "/jwks", ScopesSupported: scopes,
 		Federation: c.Federation, AuthorizationEndpoint: base + "/authorize", EventsEndpoint: base + "/events",
 	}
-}
-
-// host is the host of a URL, as people read it.
-func host(rawURL string) string {
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		return ""
-	}
-	return u.Host
 }
 
 // elapsed is the monotonic clock since New, or, where Now is a clock of the

@@ -149,7 +149,7 @@ func plainHost(u *url.URL) string {
 // nonce is the DPoP nonce of one step of time. It needs no memory, so all
 // processes of a site accept each other's.
 func (s *Site) nonce(step int64) string {
-	return jws.Base64.EncodeToString(s.mac(sealNonce, strconv.FormatInt(step, 10))[:16])
+	return jws.Base64.EncodeToString(s.secret.MAC(sealNonce, strconv.FormatInt(step, 10))[:16])
 }
 
 func (s *Site) isNonce(nonce string) bool {

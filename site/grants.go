@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/comity-network/comity/internal/webpage"
 	"github.com/comity-network/comity/registry"
 	"github.com/comity-network/comity/site/internal/store"
 )
@@ -93,8 +94,8 @@ func (s *Site) serveGrants(w http.ResponseWriter, r *http.Request) {
 	rows := make([]grantRow, len(grants))
 	for i, g := range grants {
 		rows[i] = grantRow{
-			g.ClientName, host(g.Home), stamp(g.CreatedAt), stamp(g.UsedAt), g.Stopped,
-			s.seal(sealEnd, endForm{user, g.ID}), s.scopeTexts(g.Scope),
+			g.ClientName, webpage.Host(g.Home), webpage.Stamp(g.CreatedAt), webpage.Stamp(g.UsedAt), g.Stopped,
+			s.secret.Seal(sealEnd, endForm{user, g.ID}), s.scopeTexts(g.Scope),
 		}
 	}
 	s.render(w, http.StatusOK, "grants.html", struct {
@@ -105,14 +106,14 @@ func (s *Site) serveGrants(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Site) serveEndGrant(w http.ResponseWriter, r *http.Request) {
-	posted, err := readForm(w, r)
+	posted, err := webpage.ReadForm(w, r)
 	if err != nil {
 		s.errorPage(w, http.StatusBadRequest, "The form is malformed: "+err.Error()+".")
 		return
 	}
 	var form endForm
 	user, ok := s.config.User(r)
-	if err := s.open(sealEnd, posted.Get("grant"), &form); err != nil || !ok || form.User != user {
+	if err := s.secret.Open(sealEnd, posted.Get("grant"), &form); err != nil || !ok || form.User != user {
 		s.errorPage(w, http.StatusForbidden, "This form was made for another login. Open the list of connected apps again.")
 		return
 	}

@@ -7,10 +7,9 @@ import (
 	"embed"
 	"html/template"
 	"net/http"
-	"net/url"
 	"strings"
-	"time"
 
+	"github.com/comity-network/comity/internal/webpage"
 	"github.com/comity-network/comity/site/internal/trust"
 )
 
@@ -28,46 +27,6 @@ type frame struct {
 
 func (s *Site) frame(title string) frame { return frame{title, s.config.Name, s.config.Prefix} }
 
-// pageHeaders sets what a page of consent needs: never in a frame, never in a
-// cache, no script, no request to anybody. Browsers apply form-action to the
-// redirect after a form too, so it names where that leads.
-func pageHeaders(w http.ResponseWriter, formTarget string) {
-	h := w.Header()
-	h.Set("Content-Security-Policy", strings.TrimSuffix("default-src 'none'; style-src 'self'; base-uri 'none'; "+
-		"frame-ancestors 'none'; form-action 'self' "+formTarget, " "))
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Cache-Control", "no-store")
-}
-
-// formTarget is the source expression of a redirect URI's origin.
-func formTarget(redirectURI string) string {
-	u, err := url.Parse(redirectURI)
-	if err != nil {
-		return ""
-	}
-	if u.Host == "" || strings.HasPrefix(u.Host, "[") { // CSP has no IPv6 addresses
-		return u.Scheme + ":"
-	}
-	return u.Scheme + "://" + u.Host
-}
-
-// destination says for people where a redirect URI leads.
-func destination(redirectURI string) string {
-	u, err := url.Parse(redirectURI)
-	switch {
-	case err != nil:
-		return redirectURI
-	case u.Host == "":
-		return "an app on this device (" + u.Scheme + ")"
-	case u.Scheme == "http": // loopback: nothing else may be registered
-		return "a program on this device (" + u.Host + ")"
-	}
-	return u.Host
-}
-
 func (s *Site) render(w http.ResponseWriter, status int, name string, data any) {
 	var page bytes.Buffer
 	if err := pages.ExecuteTemplate(&page, name, data); err != nil {
@@ -83,7 +42,7 @@ func (s *Site) render(w http.ResponseWriter, status int, name string, data any) 
 }
 
 func (s *Site) errorPage(w http.ResponseWriter, status int, text string) {
-	pageHeaders(w, "")
+	webpage.Headers(w, "")
 	s.render(w, status, "error.html", struct {
 		frame
 		Text string
@@ -100,11 +59,11 @@ type consentData struct {
 }
 
 func (s *Site) consentPage(w http.ResponseWriter, client *trust.Client, q *authRequest, form string) {
-	pageHeaders(w, formTarget(q.RedirectURI))
+	webpage.Headers(w, webpage.FormTarget(q.RedirectURI))
 	s.render(w, http.StatusOK, "consent.html", consentData{
 		frame: s.frame("Connect an app"),
-		App:   client.Name, RedirectHost: destination(q.RedirectURI), Home: host(client.Home), Broker: host(q.Broker),
-		URI: client.URI, URIHost: host(client.URI), PolicyURI: client.PolicyURI,
+		App:   client.Name, RedirectHost: webpage.Destination(q.RedirectURI), Home: webpage.Host(client.Home), Broker: webpage.Host(q.Broker),
+		URI: client.URI, URIHost: webpage.Host(client.URI), PolicyURI: client.PolicyURI,
 		Scopes: s.scopeTexts(q.Scope), Form: form,
 	})
 }
@@ -120,12 +79,4 @@ func (s *Site) scopeTexts(scope string) []string {
 		texts = append(texts, text)
 	}
 	return texts
-}
-
-// stamp writes a time for people and machines; empty for none.
-func stamp(t int64) string {
-	if t == 0 {
-		return ""
-	}
-	return time.Unix(t, 0).UTC().Format("2006-01-02 15:04Z")
 }

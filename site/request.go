@@ -9,10 +9,9 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/comity-network/comity/internal/jws"
+	"github.com/comity-network/comity/internal/webpage"
 	"github.com/comity-network/comity/registry"
 	"github.com/comity-network/comity/site/internal/trust"
 	"github.com/comity-network/comity/site/protocol"
@@ -58,30 +57,10 @@ type oauthError struct{ code, description string }
 
 func (e *oauthError) Error() string { return e.code + ": " + e.description }
 
-// parseForm reads parameters that may each be there once.
-func parseForm(raw string, longest int) (url.Values, error) {
-	if len(raw) > longest {
-		return nil, fmt.Errorf("more than %d bytes of parameters", longest)
-	}
-	form, err := url.ParseQuery(raw)
-	if err != nil {
-		return nil, errors.New("the parameters are not a well-formed query")
-	}
-	for name, values := range form {
-		if len(values) > 1 {
-			return nil, fmt.Errorf("a parameter is there twice: %.40q", name)
-		}
-		if !utf8.ValidString(values[0]) || strings.ContainsRune(values[0], 0) {
-			return nil, fmt.Errorf("the parameter %.40q is not text", name)
-		}
-	}
-	return form, nil
-}
-
 // parseRequest reads the parameters of the authorization endpoint. All errors
 // are *badRequest: nothing is verified yet.
 func (s *Site) parseRequest(ctx context.Context, rawQuery string) (*authRequest, error) {
-	form, err := parseForm(rawQuery, maxQueryBytes)
+	form, err := webpage.ParseForm(rawQuery, maxQueryBytes)
 	if err != nil {
 		return nil, bad(http.StatusBadRequest, "The app has sent a malformed request: "+err.Error()+".", nil)
 	}
@@ -116,12 +95,12 @@ type suspended struct {
 
 // suspend makes the link by which the browser comes back from the login.
 func (s *Site) suspend(q *authRequest) string {
-	return s.config.Prefix + "/authorize?resume=" + s.seal(sealResume, suspended{s.config.Now().Unix() + resumeLife, *q})
+	return s.config.Prefix + "/authorize?resume=" + s.secret.Seal(sealResume, suspended{s.config.Now().Unix() + resumeLife, *q})
 }
 
 func (s *Site) resume(sealed string) (*authRequest, error) {
 	var p suspended
-	if err := s.open(sealResume, sealed, &p); err != nil {
+	if err := s.secret.Open(sealResume, sealed, &p); err != nil {
 		return nil, bad(http.StatusBadRequest, "This link is not complete. Start again from the app.", err)
 	}
 	if s.config.Now().Unix() > p.ExpiresAt {
@@ -206,7 +185,7 @@ func clientProblem(broker string, err error) *badRequest {
 	case errors.Is(err, registry.ErrStale):
 		return bad(http.StatusServiceUnavailable, "This site cannot find out right now which apps were stopped. Try again in a minute.", err)
 	}
-	return bad(http.StatusBadGateway, "The broker "+host(broker)+" could not prove who this app is. Try again in a minute.", err)
+	return bad(http.StatusBadGateway, "The broker "+webpage.Host(broker)+" could not prove who this app is. Try again in a minute.", err)
 }
 
 // judge checks what may be answered to the client.

@@ -8,7 +8,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/comity-network/comity/internal/seal"
 	"github.com/comity-network/comity/internal/style"
+	"github.com/comity-network/comity/internal/webpage"
 	"github.com/comity-network/comity/registry"
 	"github.com/comity-network/comity/site/internal/store"
 	"github.com/comity-network/comity/site/internal/trust"
@@ -20,7 +22,7 @@ type Site struct {
 	config      Config
 	store       *store.Store
 	trust       *trust.Federation
-	secret      []byte        // seals what browsers carry
+	secret      seal.Key      // seals what browsers carry
 	metadataURL string        // of RFC 9728
 	kick        chan struct{} // asks Run for a poll now
 	closing     sync.Once
@@ -163,7 +165,7 @@ func (s *Site) page(next http.HandlerFunc) http.Handler {
 		s.errorPage(w, http.StatusForbidden, "This form was sent by another site, so nothing was done.")
 	}))
 	return protection.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		pageHeaders(w, "")
+		webpage.Headers(w, "")
 		next(w, r)
 	}))
 }

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package login
+
+import (
+	"bytes"
+	"embed"
+	"html/template"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/comity-network/comity/internal/webpage"
+	"github.com/comity-network/comity/node/accounts"
+	"github.com/comity-network/comity/registry"
+)
+
+//go:embed pages/*.html
+var files embed.FS
+
+var pages = template.Must(template.ParseFS(files, "pages/*.html"))
+
+// frame is what every page shows.
+type frame struct {
+	Title, Broker, Issuer, Prefix string
+}
+
+func (p *Pages) frame(title string) frame {
+	return frame{title, p.Organisation, webpage.Host(p.Issuer), p.prefix}
+}
+
+func (p *Pages) render(w http.ResponseWriter, status int, name string, data any) {
+	var page bytes.Buffer
+	if err := pages.ExecuteTemplate(&page, name, data); err != nil {
+		p.Log.Error("page not rendered", "page", name, "error", err)
+		http.Error(w, "internal error", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	if _, err := page.WriteTo(w); err != nil {
+		p.Log.Debug("page not written", "error", err)
+	}
+}
+
+func (p *Pages) errorPage(w http.ResponseWriter, status int, text string) {
+	webpage.Headers(w, "")
+	p.render(w, status, "error.html", struct {
+		frame
+		Text string
+	}{p.frame("This did not work"), text})
+}
+
+// failed shows that something went wrong here; the log has what.
+func (p *Pages) failed(w http.ResponseWriter, doing string, err error) {
+	p.Log.Error("cannot "+doing, "error", err)
+	p.errorPage(w, http.StatusInternalServerError, "Something went wrong at this broker. Try again.")
+}
+
+func (p *Pages) redirect(w http.ResponseWriter, path string) {
+	webpage.Headers(w, "")
+	w.Header().Set("Location", p.prefix+path)
+	w.WriteHeader(http.StatusSeeOther) // a password is never sent again
+}
+
+// loginData is what the login page shows.
+type loginData struct {
+	frame
+	Form  string // the sealed request, or empty
+	Name  string
+	Wrong string
+}
+
+func (p *Pages) loginPage(w http.ResponseWriter, status int, data loginData) {
+	webpage.Headers(w, "")
+	data.frame = p.frame("Log in")
+	p.render(w, status, "login.html", data)
+}
+
+// scopeTexts says in words what the scopes that this broker itself serves allow.
+var scopeTexts = map[string]string{
+	"openid":  "know that it is you, by a name that is good for this app alone",
+	"profile": "see your name",
+}
+
+// consentData is what the consent page shows.
+type consentData struct {
+	frame
+	Person, App, RedirectHost, Home, Resource string
+	URI, URIHost, PolicyURI                   string
+	Scopes                                    []string
+	Form                                      string
+}
+
+func (p *Pages) consentPage(w http.ResponseWriter, state registry.ClientState, a asked, s accounts.Session, form string) {
+	m := state.Registration.Registration.ClientMetadata
+	data := consentData{
+		frame: p.frame("Connect an app"), Person: s.User.DisplayName,
+		App: m.Name, RedirectHost: webpage.Destination(a.Ask.RedirectURI), Home: webpage.Host(state.Home), Resource: p.place(a.Ask.Resource),
+		URI: m.URI, URIHost: webpage.Host(m.URI), PolicyURI: m.PolicyURI, Form: form,
+	}
+	for _, word := range strings.Fields(a.Ask.Scope) {
+		text := scopeTexts[word]
+		if text == "" || a.Ask.Resource != p.Issuer {
+			text = word
+		}
+		data.Scopes = append(data.Scopes, text)
+	}
+	webpage.Headers(w, webpage.FormTarget(a.Ask.RedirectURI))
+	p.render(w, http.StatusOK, "consent.html", data)
+}
+
+// place names a resource for people; it is empty for this broker itself.
+func (p *Pages) place(resource string) string {
+	if resource == p.Issuer {
+		return ""
+	}
+	return strings.TrimPrefix(strings.TrimPrefix(resource, "https://"), "http://")
+}
+
+// without removes a word from a list.
+func without(words, word string) string {
+	return strings.Join(slices.DeleteFunc(strings.Fields(words), func(w string) bool { return w == word }), " ")
+}
