@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/comity-network/comity/internal/groupcommit"
 	"github.com/comity-network/comity/node/accounts"
 	"github.com/comity-network/comity/registry"
 )
@@ -37,8 +38,8 @@ func notFound(what string, err error) error {
 }
 
 // one executes a statement that must change a row, else it fails with missing.
-func one(ctx context.Context, tx *sql.Tx, missing error, query string, args ...any) error {
-	result, err := tx.ExecContext(ctx, query, args...)
+func one(tx *groupcommit.Tx, missing error, query string, args ...any) error {
+	result, err := tx.Exec(query, args...)
 	if err != nil {
 		return err
 	}
@@ -51,8 +52,8 @@ func one(ctx context.Context, tx *sql.Tx, missing error, query string, args ...a
 
 // AddUser implements accounts.Users.
 func (s *Store) AddUser(ctx context.Context, u accounts.User, hash string) error {
-	return s.write(ctx, func(tx *sql.Tx) error {
-		return one(ctx, tx, registry.ErrConflict, `
+	return s.write(ctx, func(tx *groupcommit.Tx) error {
+		return one(tx, registry.ErrConflict, `
 			INSERT INTO users (id, name, display_name, password, created_at, password_at)
 			VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (name) DO NOTHING`,
 			u.ID, u.Name, u.DisplayName, hash, u.CreatedAt, u.PasswordAt)
@@ -78,35 +79,35 @@ func (s *Store) ChangeUser(ctx context.Context, u accounts.User, hash string) er
 	if u.Disabled {
 		disabled = 1
 	}
-	return s.write(ctx, func(tx *sql.Tx) error {
-		err := one(ctx, tx, registry.ErrConflict, `
+	return s.write(ctx, func(tx *groupcommit.Tx) error {
+		err := one(tx, registry.ErrConflict, `
 			UPDATE users SET disabled = $1, password_at = $2, version = version + 1,
 				password = CASE WHEN $3 = '' THEN password ELSE $3 END
 			WHERE id = $4 AND version = $5`, disabled, u.PasswordAt, hash, u.ID, u.Version)
 		if err != nil {
 			return err
 		}
-		return exec(ctx, tx, `DELETE FROM user_sessions WHERE user_id = $1`, u.ID)
+		return exec(tx, `DELETE FROM user_sessions WHERE user_id = $1`, u.ID)
 	})
 }
 
 // Rehash implements accounts.Users.
 func (s *Store) Rehash(ctx context.Context, id, old, hash string) error {
-	return s.write(ctx, func(tx *sql.Tx) error {
-		return exec(ctx, tx, `UPDATE users SET password = $1 WHERE id = $2 AND password = $3`, hash, id, old)
+	return s.write(ctx, func(tx *groupcommit.Tx) error {
+		return exec(tx, `UPDATE users SET password = $1 WHERE id = $2 AND password = $3`, hash, id, old)
 	})
 }
 
 // RemoveUser implements accounts.Users.
 func (s *Store) RemoveUser(ctx context.Context, id string) error {
-	return s.write(ctx, func(tx *sql.Tx) error {
-		if err := one(ctx, tx, fmt.Errorf("account: %w", registry.ErrNotFound), `DELETE FROM users WHERE id = $1`, id); err != nil {
+	return s.write(ctx, func(tx *groupcommit.Tx) error {
+		if err := one(tx, fmt.Errorf("account: %w", registry.ErrNotFound), `DELETE FROM users WHERE id = $1`, id); err != nil {
 			return err
 		}
-		if err := exec(ctx, tx, `DELETE FROM user_sessions WHERE user_id = $1`, id); err != nil {
+		if err := exec(tx, `DELETE FROM user_sessions WHERE user_id = $1`, id); err != nil {
 			return err
 		}
-		return exec(ctx, tx, `DELETE FROM user_grants WHERE user_id = $1`, id)
+		return exec(tx, `DELETE FROM user_grants WHERE user_id = $1`, id)
 	})
 }
 
@@ -123,19 +124,19 @@ func scanGrant(row scanner) (g accounts.Grant, err error) {
 
 // AddGrant implements accounts.Grants.
 func (s *Store) AddGrant(ctx context.Context, g accounts.Grant, max int) (stored accounts.Grant, err error) {
-	err = s.write(ctx, func(tx *sql.Tx) error {
+	err = s.write(ctx, func(tx *groupcommit.Tx) error {
 		// The row is written first, so that nobody disables the user meanwhile.
-		err := one(ctx, tx, fmt.Errorf("account: %w", registry.ErrNotFound),
+		err := one(tx, fmt.Errorf("account: %w", registry.ErrNotFound),
 			`UPDATE users SET version = version WHERE id = $1 AND disabled = 0`, g.UserID)
 		if err != nil {
 			return err
 		}
-		stored, err = scanGrant(tx.QueryRowContext(ctx, `
+		stored, err = scanGrant(tx.QueryRow(`
 			SELECT `+grantColumns+` FROM user_grants g WHERE g.user_id = $1 AND g.client = $2 AND g.resource = $3`,
 			g.UserID, g.ClientID, g.Resource))
 		if errors.Is(err, sql.ErrNoRows) {
 			stored = g
-			return insertGrant(ctx, tx, g, max)
+			return insertGrant(tx, g, max)
 		}
 		if err != nil {
 			return err
@@ -143,20 +144,20 @@ func (s *Store) AddGrant(ctx context.Context, g accounts.Grant, max int) (stored
 		if stored.Scope, err = accounts.MergeScope(stored.Scope, g.Scope); err != nil {
 			return err
 		}
-		return exec(ctx, tx, `UPDATE user_grants SET scope = $1 WHERE id = $2`, stored.Scope, stored.ID)
+		return exec(tx, `UPDATE user_grants SET scope = $1 WHERE id = $2`, stored.Scope, stored.ID)
 	})
 	return stored, err
 }
 
-func insertGrant(ctx context.Context, tx *sql.Tx, g accounts.Grant, max int) error {
+func insertGrant(tx *groupcommit.Tx, g accounts.Grant, max int) error {
 	var have int
-	if err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM user_grants WHERE user_id = $1`, g.UserID).Scan(&have); err != nil {
+	if err := tx.QueryRow(`SELECT COUNT(*) FROM user_grants WHERE user_id = $1`, g.UserID).Scan(&have); err != nil {
 		return err
 	}
 	if have >= max {
 		return fmt.Errorf("%w: %d apps are connected already: end the connection of one first", registry.ErrLimit, have)
 	}
-	return exec(ctx, tx, `
+	return exec(tx, `
 		INSERT INTO user_grants (id, user_id, client, resource, scope, created_at)
 		VALUES ($1, $2, $3, $4, $5, $6)`, g.ID, g.UserID, g.ClientID, g.Resource, g.Scope, g.CreatedAt)
 }
@@ -178,8 +179,8 @@ func (s *Store) GrantsOf(ctx context.Context, user string) ([]accounts.Grant, er
 
 // EndGrant implements accounts.Grants.
 func (s *Store) EndGrant(ctx context.Context, user, id string) (g accounts.Grant, err error) {
-	err = s.write(ctx, func(tx *sql.Tx) error {
-		g, err = scanGrant(tx.QueryRowContext(ctx, `
+	err = s.write(ctx, func(tx *groupcommit.Tx) error {
+		g, err = scanGrant(tx.QueryRow(`
 			DELETE FROM user_grants WHERE id = $1 AND user_id = $2
 			RETURNING id, user_id, client, resource, scope, created_at`, id, user))
 		return notFound("grant", err)

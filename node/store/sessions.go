@@ -4,33 +4,33 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 
+	"github.com/comity-network/comity/internal/groupcommit"
 	"github.com/comity-network/comity/node/accounts"
 	"github.com/comity-network/comity/registry"
 )
 
 // StartSession implements accounts.Sessions.
 func (s *Store) StartSession(ctx context.Context, session accounts.Session, previous string, max int) error {
-	return s.write(ctx, func(tx *sql.Tx) error {
+	return s.write(ctx, func(tx *groupcommit.Tx) error {
 		// This statement decides: the account is as it was when the password was judged.
-		err := one(ctx, tx, fmt.Errorf("account: %w", registry.ErrNotFound),
+		err := one(tx, fmt.Errorf("account: %w", registry.ErrNotFound),
 			`UPDATE users SET last_login = $1 WHERE id = $2 AND version = $3 AND disabled = 0`,
 			session.AuthTime, session.User.ID, session.User.Version)
 		if err != nil {
 			return err
 		}
-		if err := exec(ctx, tx, `DELETE FROM user_sessions WHERE hash = $1`, previous); err != nil {
+		if err := exec(tx, `DELETE FROM user_sessions WHERE hash = $1`, previous); err != nil {
 			return err
 		}
-		err = exec(ctx, tx, `
+		err = exec(tx, `
 			INSERT INTO user_sessions (hash, user_id, auth_time, seen_at, expires_at) VALUES ($1, $2, $3, $4, $5)`,
 			session.Hash, session.User.ID, session.AuthTime, session.SeenAt, session.ExpiresAt)
 		if err != nil {
 			return err
 		}
-		return exec(ctx, tx, `
+		return exec(tx, `
 			DELETE FROM user_sessions WHERE user_id = $1 AND hash <> $2 AND hash NOT IN (
 				SELECT hash FROM user_sessions WHERE user_id = $1 AND hash <> $2
 				ORDER BY seen_at DESC, auth_time DESC, hash LIMIT $3)`,
@@ -51,21 +51,21 @@ func (s *Store) SessionByHash(ctx context.Context, hash string, now, seenSince i
 
 // TouchSession implements accounts.Sessions.
 func (s *Store) TouchSession(ctx context.Context, hash string, now int64) error {
-	return s.write(ctx, func(tx *sql.Tx) error {
-		return exec(ctx, tx, `UPDATE user_sessions SET seen_at = $1 WHERE hash = $2 AND seen_at < $1`, now, hash)
+	return s.write(ctx, func(tx *groupcommit.Tx) error {
+		return exec(tx, `UPDATE user_sessions SET seen_at = $1 WHERE hash = $2 AND seen_at < $1`, now, hash)
 	})
 }
 
 // EndSession implements accounts.Sessions.
 func (s *Store) EndSession(ctx context.Context, hash string) error {
-	return s.write(ctx, func(tx *sql.Tx) error {
-		return exec(ctx, tx, `DELETE FROM user_sessions WHERE hash = $1`, hash)
+	return s.write(ctx, func(tx *groupcommit.Tx) error {
+		return exec(tx, `DELETE FROM user_sessions WHERE hash = $1`, hash)
 	})
 }
 
 // PurgeSessions implements accounts.Sessions.
 func (s *Store) PurgeSessions(ctx context.Context, now, seenSince int64) error {
-	return s.write(ctx, func(tx *sql.Tx) error {
-		return exec(ctx, tx, `DELETE FROM user_sessions WHERE expires_at <= $1 OR seen_at <= $2`, now, seenSince)
+	return s.write(ctx, func(tx *groupcommit.Tx) error {
+		return exec(tx, `DELETE FROM user_sessions WHERE expires_at <= $1 OR seen_at <= $2`, now, seenSince)
 	})
 }
