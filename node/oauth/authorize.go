@@ -26,7 +26,11 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 		s.writePage(w, s.explain(r, id, err), id)
 		return
 	}
-	target, err := s.handOver(r, f, m)
+	target, ask, err := s.handOver(r, f, m)
+	if ask != nil {
+		s.cfg.People.Ask(w, r, *ask)
+		return
+	}
 	if err != nil {
 		target = s.errorRedirect(f, s.explain(r, id, err))
 	}
@@ -56,6 +60,9 @@ func (s *Server) readAuthorization(r *http.Request) (form, *registry.ClientMetad
 	m, err := s.redirectable(r.Context(), f)
 	if err != nil {
 		return nil, nil, err
+	}
+	if f["resource"] == "" && s.cfg.People != nil {
+		f["resource"] = s.cfg.Issuer
 	}
 	if f["resource"] == "" {
 		return nil, nil, invalidRequest("resource is missing. Users of this broker log in at the site that the app wants to use; " +
@@ -88,21 +95,33 @@ func (s *Server) redirectable(ctx context.Context, f form) (*registry.ClientMeta
 	return m, nil
 }
 
-// handOver returns where the browser goes: the site's authorization endpoint.
-func (s *Server) handOver(r *http.Request, f form, m *registry.ClientMetadata) (string, error) {
+// handOver returns where the browser goes: the site's authorization endpoint,
+// or, where people log in here, what they are asked.
+func (s *Server) handOver(r *http.Request, f form, m *registry.ClientMetadata) (string, *Ask, error) {
 	if err := checkAuthorization(f, m); err != nil {
-		return "", err
+		return "", nil, err
 	}
 	if err := s.mayTry(r, ""); err != nil {
-		return "", err
+		return "", nil, err
 	}
 	site, err := s.site(r.Context(), f["resource"], invalidTarget)
 	if err != nil {
 		// Each new name makes this broker fetch a document.
 		s.failed(r, "")
-		return "", err
+		return "", nil, err
 	}
-	return s.signRequest(f, site)
+	if s.logsInHere(site) {
+		ask, err := s.newAsk(f, site)
+		if err != nil {
+			return "", nil, err
+		}
+		return "", &ask, nil
+	}
+	if site.AuthorizationEndpoint == "" {
+		return "", nil, invalidTarget("the site has no place where its users log in, and neither has this broker")
+	}
+	target, err := s.signRequest(f, site)
+	return target, nil, err
 }
 
 func checkAuthorization(f form, m *registry.ClientMetadata) error {
@@ -155,15 +174,20 @@ func (s *Server) signRequest(f form, site *sites.Site) (string, error) {
 // errorRedirect returns where the browser goes with an error: back to the
 // client, whose redirect URI is verified.
 func (s *Server) errorRedirect(f form, failure *Failure) string {
-	q := url.Values{
+	return s.back(f["redirect_uri"], f["state"], url.Values{
 		"error":             {failure.Code},
 		"error_description": {ascii(failure.Description)},
-		"iss":               {s.cfg.Issuer}, // RFC 9207
+	})
+}
+
+// back is the way back to the client with an answer, the state that it gave,
+// and who answers (RFC 9207).
+func (s *Server) back(redirectURI, state string, answer url.Values) string {
+	answer.Set("iss", s.cfg.Issuer)
+	if state != "" {
+		answer.Set("state", state)
 	}
-	if f["state"] != "" {
-		q.Set("state", f["state"])
-	}
-	return withQuery(f["redirect_uri"], q)
+	return withQuery(redirectURI, answer)
 }
 
 // withQuery adds q to what query the URL has.

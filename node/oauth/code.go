@@ -5,19 +5,23 @@ package oauth
 import (
 	"context"
 	"crypto/ed25519"
+	"strings"
 
 	"github.com/comity-network/comity/node/sites"
 	"github.com/comity-network/comity/registry"
 	"github.com/comity-network/comity/site/protocol"
 )
 
-// codeGrant redeems a code that a site has signed (RFC 6749, section 4.1.3;
+// codeGrant redeems a code that a site has signed, or this broker has made (RFC 6749, section 4.1.3;
 // RFC 7636). The code is judged completely before anything is claimed, so that
 // nobody but its client, with the verifier, can use it up.
 func (s *Server) codeGrant(ctx context.Context, x exchange) (*offer, error) {
 	raw, err := x.form.need("code")
 	if err != nil {
 		return nil, err
+	}
+	if !strings.Contains(raw, ".") {
+		return s.issuedCodeGrant(ctx, raw, x)
 	}
 	code, err := protocol.ParseCode(raw)
 	if err != nil {

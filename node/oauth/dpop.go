@@ -31,8 +31,9 @@ var proofRules = jws.Rules{
 
 // proof is a DPoP proof that was checked, but not yet used up.
 type proof struct {
-	JKT  string // RFC 7638 thumbprint of its key
-	once OneTime
+	JKT       string // RFC 7638 thumbprint of its key
+	tokenHash string // ath: hash of the token that it goes with; empty at the token endpoint
+	once      OneTime
 }
 
 // proofClaims are those of RFC 9449, section 4.2.
@@ -42,6 +43,7 @@ type proofClaims struct {
 	URL      string `json:"htu"`
 	IssuedAt int64  `json:"iat"`
 	Nonce    string `json:"nonce"`
+	Token    string `json:"ath"`
 }
 
 // readProof checks the DPoP proof of a request to an endpoint (RFC 9449, section 4.3).
@@ -70,14 +72,14 @@ func (s *Server) readProof(r *http.Request, endpoint string) (*proof, error) {
 	if err := strictjson.Unmarshal(m.Payload, &claims); err != nil {
 		return nil, invalidProof("%v", err)
 	}
-	if err := s.checkProof(&claims, endpoint); err != nil {
+	if err := s.checkProof(&claims, r.Method, endpoint); err != nil {
 		return nil, err
 	}
 	sum, err := m.Key.Thumbprint(crypto.SHA256)
 	if err != nil {
 		return nil, invalidProof("the key has no thumbprint")
 	}
-	p := &proof{JKT: jws.Base64.EncodeToString(sum)}
+	p := &proof{JKT: jws.Base64.EncodeToString(sum), tokenHash: claims.Token}
 	p.once = OneTime{
 		Key:       "proof:" + protocol.TokenHash(p.JKT+"\n"+claims.ID),
 		ExpiresAt: claims.IssuedAt + proofLife + 1,
@@ -85,13 +87,13 @@ func (s *Server) readProof(r *http.Request, endpoint string) (*proof, error) {
 	return p, nil
 }
 
-func (s *Server) checkProof(c *proofClaims, endpoint string) error {
+func (s *Server) checkProof(c *proofClaims, method, endpoint string) error {
 	now := s.now()
 	switch {
 	case c.ID == "" || len(c.ID) > maxIDBytes:
 		return invalidProof("jti is missing or too long")
-	case c.Method != http.MethodPost:
-		return invalidProof("htm must be POST")
+	case c.Method != method:
+		return invalidProof("htm must be %s", method)
 	case !sameURL(c.URL, endpoint):
 		return invalidProof("htu must be %s", endpoint)
 	case c.Nonce == "" || !s.nonces.accepts(c.Nonce):

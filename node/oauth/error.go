@@ -22,6 +22,7 @@ type Failure struct {
 	RetryAfter  int    // seconds; 0: no Retry-After
 	basic       bool   // with WWW-Authenticate: Basic (RFC 6749, section 5.2)
 	nonce       bool   // with DPoP-Nonce (RFC 9449, section 8)
+	bearer      bool   // with WWW-Authenticate: Bearer, DPoP (RFC 6750, section 3)
 	allow       string // with Allow
 }
 
@@ -96,6 +97,20 @@ func methodNotAllowed(allow string) *Failure {
 	return f
 }
 
+// invalidToken is of RFC 6750, section 3.1; without a text no token was sent.
+func invalidToken(text string) *Failure {
+	f := failure("invalid_token", "%s", text)
+	f.Status, f.bearer = http.StatusUnauthorized, true
+	return f
+}
+
+func bearerChallenge(f *Failure) string {
+	if f.Description == "" {
+		return "Bearer, DPoP"
+	}
+	return fmt.Sprintf(`Bearer error=%q, error_description=%q, DPoP error=%q`, f.Code, ascii(f.Description), f.Code)
+}
+
 func serverError(requestID string) *Failure {
 	f := failure("server_error", "internal error; the operator finds it in the log as request %s", requestID)
 	f.Status = http.StatusInternalServerError
@@ -129,6 +144,9 @@ func (s *Server) writeFailure(w http.ResponseWriter, f *Failure) {
 	}
 	if f.nonce {
 		h.Set("DPoP-Nonce", s.nonces.current())
+	}
+	if f.bearer {
+		h.Set("WWW-Authenticate", bearerChallenge(f))
 	}
 	if f.allow != "" {
 		h.Set("Allow", f.allow)

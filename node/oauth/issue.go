@@ -41,12 +41,17 @@ func (s *Server) issue(ctx context.Context, o *offer) (*tokenAnswer, error) {
 	if err := s.settle(context.WithoutCancel(ctx), o, m.Token); err != nil {
 		return nil, err
 	}
+	idToken, err := s.idToken(o, access)
+	if err != nil {
+		return nil, err
+	}
 	return &tokenAnswer{
 		AccessToken:  access,
 		TokenType:    m.Token.Type,
 		ExpiresIn:    m.Token.ExpiresAt - m.Token.IssuedAt,
 		RefreshToken: refresh,
 		Scope:        m.Token.Scope,
+		IDToken:      idToken,
 	}, nil
 }
 
@@ -61,6 +66,7 @@ func (s *Server) mint(o *offer, refresh string) Mint {
 		Scope:     o.scope,
 		Family:    o.family.ID,
 		Grant:     o.grant,
+		Subject:   o.family.Subject,
 		IssuedAt:  now,
 		ExpiresAt: now + s.accessLife(&o.site.SiteMetadata),
 	}
@@ -172,6 +178,7 @@ func (s *Server) issued(o *offer, t Token) notify.Message {
 		Scope:     t.Scope,
 		ExpiresAt: t.ExpiresAt,
 		Grant:     t.Grant,
+		Subject:   t.Subject,
 		CodeJTI:   o.codeJTI,
 	}})
 }

@@ -10,6 +10,7 @@
 //	/oauth/authorize    sends the browser on to the site, with a signed request object (RFC 9101)
 //	/oauth/par          the same request, pushed beforehand (RFC 9126)
 //	/oauth/token        authorization_code, refresh_token, client_credentials
+//	/oauth/userinfo     who the person is that logged in here (OpenID Connect)
 //	/oauth/introspect   RFC 7662, for the site that takes the token and the client that has it
 //	/oauth/revoke       RFC 7009; the site is told
 //	/oauth/jwks         the token keys
@@ -56,6 +57,7 @@ import (
 	"github.com/comity-network/comity/node/notify"
 	"github.com/comity-network/comity/node/sites"
 	"github.com/comity-network/comity/registry"
+	"github.com/comity-network/comity/site/protocol"
 )
 
 // Config is what a Server needs. All of it must be set, but the lifetimes.
@@ -71,6 +73,11 @@ type Config struct {
 	// Fresh returns nil, or an error that says what is missing for the broker
 	// to know what is stopped: then nothing is minted.
 	Fresh func() error
+	// People are those who log in at this broker; nil: nobody does, all users
+	// are of sites.
+	People People
+	// IDTokens signs ID tokens; needed with People.
+	IDTokens IDTokens
 	// MaxAge returns the longest time in seconds that a stop may take to
 	// arrive everywhere, of the charter.
 	MaxAge func() int64
@@ -116,6 +123,8 @@ type Server struct {
 	paths    paths
 	grants   map[string]grantFunc
 	metadata metadata
+	openID   openIDMetadata
+	self     *sites.Site // this broker as what an app may ask for
 	nonces   *nonces
 	recent   *recent
 	byClient *ratelimit.Limiter // failed authentications, by client and address
@@ -124,9 +133,9 @@ type Server struct {
 
 // paths are the URLs of the endpoints.
 type paths struct {
-	metadata                                        string // path only
-	authorize, par, token, introspect, revoke, jwks string // path and all
-	prefix                                          string // path of the issuer
+	metadata, openID                                          string // paths only
+	authorize, par, token, userinfo, introspect, revoke, jwks string // path and all
+	prefix                                                    string // path of the issuer
 }
 
 // New returns a server. Call Recover before it serves, and Run while it does.
@@ -138,12 +147,16 @@ func New(cfg Config) (*Server, error) {
 		cfg.TokenKey == nil || cfg.TokenKeys == nil || cfg.Fresh == nil || cfg.MaxAge == nil || cfg.Now == nil || cfg.Log == nil {
 		return nil, errors.New("oauth: the configuration is not complete")
 	}
+	if cfg.People != nil && cfg.IDTokens == nil {
+		return nil, errors.New("oauth: people need ID tokens")
+	}
 	setDefault(&cfg.AccessLife, time.Hour)
 	setDefault(&cfg.RefreshLife, 30*24*time.Hour)
 	setDefault(&cfg.FamilyLife, 180*24*time.Hour)
 	s := &Server{cfg: cfg, log: cfg.Log, nonces: newNonces(cfg.Now), recent: newRecent(cfg.Now)}
 	s.byClient = ratelimit.New(ratelimit.Config{Every: 6 * time.Second, Burst: 10, Keys: 10_000, Now: cfg.Now})
 	s.byRemote = ratelimit.New(ratelimit.Config{Every: time.Second, Burst: 60, Keys: 10_000, Now: cfg.Now})
+	s.self = &sites.Site{SiteMetadata: protocol.SiteMetadata{Resource: cfg.Issuer, ScopesSupported: []string{"openid", "profile"}}}
 	s.grants = map[string]grantFunc{
 		registry.GrantAuthorizationCode: s.codeGrant,
 		registry.GrantRefreshToken:      s.refreshGrant,
@@ -155,6 +168,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.paths = newPaths(cfg.Issuer, u.Path)
 	s.metadata = s.newMetadata()
+	s.openID = s.newOpenIDMetadata()
 	return s, nil
 }
 

@@ -44,6 +44,11 @@ func (s *Server) refreshGrant(ctx context.Context, x exchange) (*offer, error) {
 		}
 		scope = asked
 	}
+	if family.Subject != "" {
+		if _, err := s.person(ctx, family.Grant); err != nil {
+			return nil, err
+		}
+	}
 	site, err := s.site(ctx, family.Site, invalidGrant)
 	if err != nil {
 		return nil, err

@@ -14,9 +14,11 @@ func newPaths(issuer, prefix string) paths {
 	return paths{
 		// RFC 8414, section 3: between host and path.
 		metadata:   "/.well-known/oauth-authorization-server" + prefix,
+		openID:     prefix + "/.well-known/openid-configuration", // the other way round
 		authorize:  issuer + "/oauth/authorize",
 		par:        issuer + "/oauth/par",
 		token:      issuer + "/oauth/token",
+		userinfo:   issuer + "/oauth/userinfo",
 		introspect: issuer + "/oauth/introspect",
 		revoke:     issuer + "/oauth/revoke",
 		jwks:       issuer + "/oauth/jwks",
@@ -33,6 +35,10 @@ func (s *Server) Handler() http.Handler {
 	mux.Handle(s.paths.prefix+"/oauth/token", s.endpoint(s.token))
 	mux.Handle(s.paths.prefix+"/oauth/introspect", s.endpoint(s.introspect))
 	mux.Handle(s.paths.prefix+"/oauth/revoke", s.endpoint(s.revoke))
+	if s.cfg.People != nil {
+		mux.Handle(s.paths.prefix+"/oauth/userinfo", s.endpoint(s.userinfo))
+		mux.Handle(s.paths.openID, s.document(func() any { return s.openID }))
+	}
 	mux.HandleFunc(s.paths.prefix+"/oauth/authorize", s.authorize)
 	mux.HandleFunc("GET "+s.paths.prefix+"/oauth/style.css", style.ServeHTTP)
 	return mux

@@ -44,7 +44,8 @@ type Token struct {
 	Site      string // resource of the only site that takes it
 	Scope     string
 	Family    string // what was minted from one code; empty without a grant
-	Grant     string // the site's name of the user's consent; empty without a grant
+	Grant     string // the site's name of the user's consent, or ours after a login here; empty without a grant
+	Subject   string // who, as the site knows the person; only after a login here
 	IssuedAt  int64  // seconds since 1970
 	ExpiresAt int64  // seconds since 1970
 	State     TokenState
@@ -60,6 +61,7 @@ type Family struct {
 	Home      string
 	Site      string
 	Grant     string
+	Subject   string // as in Token
 	Scope     string // of the refresh tokens; access tokens may have less
 	JKT       string // the one DPoP key that may refresh; empty: none
 	CreatedAt int64  // seconds since 1970
@@ -142,6 +144,7 @@ type Stop struct {
 // them into the outbox in the same transaction.
 type Store interface {
 	Pusher
+	Logins
 	Minter
 	Reader
 	Revoker
@@ -154,6 +157,17 @@ type Pusher interface {
 	// Pushed returns a request of that client that has not expired, once.
 	// registry.ErrNotFound: there is none, or it was returned before.
 	Pushed(ctx context.Context, hash, clientID string, now int64) (Pushed, error)
+}
+
+// Logins keeps what logins at this broker need.
+type Logins interface {
+	AddCode(ctx context.Context, c IssuedCode) error
+	// Code returns a code whatever has become of it: only Mint can tell, and
+	// only once, that it is good. registry.ErrNotFound: there is none.
+	Code(ctx context.Context, hash string) (IssuedCode, error)
+	// RevokeGrant kills everything that was minted from a grant that was
+	// given here, like Revoker.RevokeFamily.
+	RevokeGrant(ctx context.Context, grant string, at int64, reason string, message func(Token) notify.Message) error
 }
 
 // Minter is the two-phase release.

@@ -35,6 +35,8 @@ type offer struct {
 	rotate  string   // hash of the refresh token that is claimed
 	family  Family   // the family, new when code is set; zero without a grant
 	refresh bool     // with a refresh token
+
+	identity *identity // for the ID token; nil: none is asked for
 }
 
 // tokenAnswer is the document of RFC 6749, section 5.1.
@@ -44,6 +46,7 @@ type tokenAnswer struct {
 	ExpiresIn    int64  `json:"expires_in"`
 	RefreshToken string `json:"refresh_token,omitempty"`
 	Scope        string `json:"scope"`
+	IDToken      string `json:"id_token,omitempty"`
 }
 
 // token is the token endpoint.
@@ -106,6 +109,9 @@ type refusal func(format string, args ...any) *Failure
 func (s *Server) site(ctx context.Context, resource string, refuse refusal) (*sites.Site, error) {
 	if err := protocol.CheckResource(resource); err != nil {
 		return nil, refuse("%v", err)
+	}
+	if resource == s.cfg.Issuer && s.cfg.People != nil {
+		return s.self, nil
 	}
 	site, err := s.cfg.Sites.Site(ctx, resource)
 	return site, siteFailure(err, refuse)

@@ -110,9 +110,9 @@ func claimError(state, family string, usedMS int64) error {
 func insertMint(tx *groupcommit.Tx, m oauth.Mint, code string) error {
 	if f := m.Family; f != nil {
 		_, err := tx.Exec(`
-			INSERT INTO families (id, client, home, site, grant_id, scope, jkt, created_at, expires_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-			f.ID, f.ClientID, f.Home, f.Site, f.Grant, f.Scope, f.JKT, f.CreatedAt, f.ExpiresAt)
+			INSERT INTO families (id, client, home, site, grant_id, scope, jkt, created_at, expires_at, subject)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+			f.ID, f.ClientID, f.Home, f.Site, f.Grant, f.Scope, f.JKT, f.CreatedAt, f.ExpiresAt, f.Subject)
 		if err != nil {
 			return err
 		}
@@ -128,9 +128,9 @@ func insertMint(tx *groupcommit.Tx, m oauth.Mint, code string) error {
 	}
 	t := m.Token
 	_, err := tx.Exec(`
-		INSERT INTO tokens (hash, type, jkt, client, home, site, scope, family, grant_id, issued_at, expires_at, state, code, rotates)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'pending', $12, $13)`,
-		t.Hash, t.Type, t.JKT, t.ClientID, t.Home, t.Site, t.Scope, t.Family, t.Grant, t.IssuedAt, t.ExpiresAt, code, m.Rotate)
+		INSERT INTO tokens (hash, type, jkt, client, home, site, scope, family, grant_id, issued_at, expires_at, state, code, rotates, subject)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'pending', $12, $13, $14)`,
+		t.Hash, t.Type, t.JKT, t.ClientID, t.Home, t.Site, t.Scope, t.Family, t.Grant, t.IssuedAt, t.ExpiresAt, code, m.Rotate, t.Subject)
 	return err
 }
 

@@ -46,6 +46,7 @@ func (s *Store) Holders(ctx context.Context, now int64) ([]string, error) {
 // recognised when it is reused.
 var purges = []string{
 	`DELETE FROM seen WHERE expires_at < $1`,
+	`DELETE FROM issued_codes WHERE expires_at < $1`,
 	`DELETE FROM pushed WHERE expires_at < $1`,
 	`DELETE FROM codes WHERE expires_at < $1`,
 	`DELETE FROM tokens WHERE expires_at < $1 AND state <> 'pending'`,

@@ -12,11 +12,11 @@ import (
 	"github.com/comity-network/comity/registry"
 )
 
-const tokenColumns = `hash, type, jkt, client, home, site, scope, family, grant_id, issued_at, expires_at, state, revoked_at, reason`
+const tokenColumns = `hash, type, jkt, client, home, site, scope, family, grant_id, issued_at, expires_at, state, revoked_at, reason, subject`
 
 func scanToken(row scanner) (t oauth.Token, err error) {
 	err = row.Scan(&t.Hash, &t.Type, &t.JKT, &t.ClientID, &t.Home, &t.Site, &t.Scope, &t.Family, &t.Grant,
-		&t.IssuedAt, &t.ExpiresAt, &t.State, &t.RevokedAt, &t.Reason)
+		&t.IssuedAt, &t.ExpiresAt, &t.State, &t.RevokedAt, &t.Reason, &t.Subject)
 	return t, err
 }
 
@@ -41,14 +41,14 @@ func (s *Store) Token(ctx context.Context, hash string) (oauth.Token, error) {
 func (s *Store) Refresh(ctx context.Context, hash string) (r oauth.Refresh, f oauth.Family, err error) {
 	query, err := s.prepared(ctx, `
 		SELECT r.hash, r.family, r.issued_at, r.expires_at, r.state = 'live',
-			f.id, f.client, f.home, f.site, f.grant_id, f.scope, f.jkt, f.created_at, f.expires_at, f.revoked_at, f.reason
+			f.id, f.client, f.home, f.site, f.grant_id, f.scope, f.jkt, f.created_at, f.expires_at, f.revoked_at, f.reason, f.subject
 		FROM refresh_tokens r JOIN families f ON f.id = r.family WHERE r.hash = $1`)
 	if err != nil {
 		return r, f, err
 	}
 	err = query.QueryRowContext(context.WithoutCancel(ctx), hash).Scan(
 		&r.Hash, &r.Family, &r.IssuedAt, &r.ExpiresAt, &r.Live,
-		&f.ID, &f.ClientID, &f.Home, &f.Site, &f.Grant, &f.Scope, &f.JKT, &f.CreatedAt, &f.ExpiresAt, &f.RevokedAt, &f.Reason)
+		&f.ID, &f.ClientID, &f.Home, &f.Site, &f.Grant, &f.Scope, &f.JKT, &f.CreatedAt, &f.ExpiresAt, &f.RevokedAt, &f.Reason, &f.Subject)
 	if errors.Is(err, sql.ErrNoRows) {
 		return r, f, fmt.Errorf("refresh token: %w", registry.ErrNotFound)
 	}

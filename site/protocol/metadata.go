@@ -21,8 +21,9 @@ type SiteMetadata struct {
 	ScopesSupported      []string `json:"scopes_supported,omitempty"`
 	// Federation is the id of the federation that the site has pinned.
 	Federation string `json:"comity_federation"`
-	// AuthorizationEndpoint is where users log in and consent.
-	AuthorizationEndpoint string `json:"comity_authorization_endpoint"`
+	// AuthorizationEndpoint is where users log in and consent. Empty: they do
+	// that at the broker.
+	AuthorizationEndpoint string `json:"comity_authorization_endpoint,omitempty"`
 	// EventsEndpoint takes notifications. Empty: the site asks by polling or
 	// introspection.
 	EventsEndpoint string `json:"comity_events_endpoint,omitempty"`
@@ -103,7 +104,7 @@ func (m *SiteMetadata) checkEndpoints() error {
 		{"comity_authorization_endpoint", m.AuthorizationEndpoint},
 		{"comity_events_endpoint", m.EventsEndpoint},
 	} {
-		if e.url == "" && e.name == "comity_events_endpoint" {
+		if e.url == "" && e.name != "jwks_uri" {
 			continue
 		}
 		if err := checkEndpoint(e.url); err != nil {
