@@ -24,10 +24,14 @@ const headsProtocol protocol.ID = "/comity/heads/1"
 
 const (
 	// A peer that is there says something every headsEvery. One from which
-	// nothing came for headsTimeout is not, whatever its connection says; so
-	// a link that was down is dialled anew as soon as it is up.
-	headsEvery   = 3 * time.Second
+	// nothing came for headsSilence is not online, whatever its connection
+	// says, and after headsTimeout that is closed; so a link that was down is
+	// dialled anew as soon as it is up.
+	headsEvery   = time.Second
+	headsSilence = 3 * time.Second
 	headsTimeout = 10 * time.Second
+	// minSpeak is the first pause before a stream that broke is opened anew.
+	minSpeak = 100 * time.Millisecond
 	// headsPause is the shortest time between two frames: what changes within
 	// it goes in one.
 	headsPause = 20 * time.Millisecond
@@ -236,10 +240,19 @@ func (n *Network) note(p peer.ID, issuer string, f headsFrame, first bool, strea
 		return fmt.Errorf("peer %s is not connected", p)
 	}
 	if first {
-		s.begin(issuer, stream)
+		if former := s.begin(issuer, stream); former != nil {
+			// The peer was killed and is back, and this side would find that
+			// out when it next says something there.
+			n.goes(func() {
+				_ = former.Close()
+				wake(s.whole)
+			})
+		}
 	} else if s.stream != stream {
 		return fmt.Errorf("peer %s speaks on another stream", p)
 	}
+	s.last = time.Now()
+	s.silence.Reset(headsSilence)
 	s.holds.merge(f)
 	if len(s.holds.Logs) > registry.MaxMembers {
 		return fmt.Errorf("%w: heads of %d logs", registry.ErrForm, len(s.holds.Logs))
@@ -256,7 +269,6 @@ func (n *Network) note(p peer.ID, issuer string, f headsFrame, first bool, strea
 		acknowledged[log] = max(acknowledged[log], head.Size)
 	}
 	s.study(f, first)
-	close(n.progress)
-	n.progress = make(chan struct{})
+	n.changed()
 	return nil
 }

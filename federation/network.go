@@ -88,7 +88,7 @@ type Network struct {
 type Peer struct {
 	ID        string
 	Issuer    string
-	Connected bool // a connection is open and heads are exchanged
+	Connected bool // a connection is open, and it says what it holds
 }
 
 // NewNetwork makes the host and listens. Nobody is dialled before Run.
@@ -228,7 +228,7 @@ func (n *Network) Peers() []Peer {
 	defer n.mu.Unlock()
 	for i, p := range peers {
 		id, err := peer.Decode(p.ID)
-		peers[i].Connected = err == nil && n.sessions[id] != nil && n.sessions[id].greeted
+		peers[i].Connected = err == nil && n.sessions[id] != nil && n.sessions[id].online()
 	}
 	slices.SortFunc(peers, func(a, b Peer) int {
 		return cmp.Or(cmp.Compare(a.Issuer, b.Issuer), cmp.Compare(a.ID, b.ID))
@@ -290,6 +290,11 @@ func (n *Network) Changed() <-chan struct{} {
 func (n *Network) tell() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.changed()
+}
+
+// changed is tell; mu is held.
+func (n *Network) changed() {
 	close(n.progress)
 	n.progress = make(chan struct{})
 }
