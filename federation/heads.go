@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	"golang.org/x/time/rate"
 
 	"github.com/comity-network/comity/internal/strictjson"
 	"github.com/comity-network/comity/registry"
@@ -30,6 +31,10 @@ const (
 	headsEvery   = time.Second
 	headsSilence = 3 * time.Second
 	headsTimeout = 10 * time.Second
+	// headsPace is how many bytes a second are read of a peer, and headsCost
+	// what a frame counts beside its own: one that says much goes slowly.
+	headsPace = 1 << 20
+	headsCost = 8 << 10
 	// minSpeak is the first pause before a stream that broke is opened anew.
 	minSpeak = 100 * time.Millisecond
 	// headsPause is the shortest time between two frames: what changes within
@@ -166,7 +171,7 @@ func (n *Network) handleHeads(stream network.Stream) {
 	if err == nil || n.ctx.Err() != nil {
 		return
 	}
-	if errors.Is(err, registry.ErrForm) {
+	if errors.Is(err, registry.ErrForm) && n.members.has(p, "") {
 		n.faults.charge(p, tolerance/2, err.Error())
 	}
 	n.log.Debug("heads of a peer end", "peer", p, "issuer", issuer, "error", err)
@@ -206,13 +211,16 @@ func (n *Network) greet(stream network.Stream) (issuer string, err error) {
 
 // listen notes what a peer says it holds; its session does something about it.
 func (n *Network) listen(stream network.Stream, p peer.ID, issuer string) error {
-	first := true
+	first, pace := true, rate.NewLimiter(headsPace, 2*maxHeads)
 	for {
 		if err := stream.SetReadDeadline(time.Now().Add(headsTimeout)); err != nil {
 			return err
 		}
 		raw, err := readFrame(stream, maxHeads)
 		if err != nil {
+			return err
+		}
+		if err := pace.WaitN(n.ctx, len(raw)+headsCost); err != nil {
 			return err
 		}
 		var f headsFrame
@@ -263,7 +271,9 @@ func (n *Network) note(p peer.ID, issuer string, f headsFrame, first bool, strea
 		n.heard[issuer] = acknowledged
 	}
 	for log, head := range f.Logs {
-		if at := own[log]; at.Size == head.Size && at.Root != head.Root {
+		at := own[log]
+		_, known := acknowledged[log]
+		if at.Size == head.Size && at.Root != head.Root || !known && len(acknowledged) == registry.MaxMembers {
 			continue
 		}
 		acknowledged[log] = max(acknowledged[log], head.Size)

@@ -105,13 +105,13 @@ func NewNetwork(ctx context.Context, cfg NetworkConfig) (*Network, error) {
 	if n.log == nil {
 		n.log = slog.Default()
 	}
-	vector := n.replica.Vector()
-	n.vector.Store(&vector)
-	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	own, err := PeerID(cfg.Key)
 	if err != nil {
 		return nil, err
 	}
+	vector := n.replica.Vector()
+	n.vector.Store(&vector)
+	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	n.members = newMembers(cfg.Replica, own, addressPolicy{allowPrivate: cfg.AllowPrivate}, n.log)
 	n.faults = newOffences(n.drop)
 	n.gater = newGater(n.members, n.faults)
