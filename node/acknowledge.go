@@ -34,7 +34,7 @@ func (n *Node) logOf(key string) string {
 // acknowledged are the members that have stored a log up to size, this broker
 // among them; missing are those that are online and have not.
 func (n *Node) acknowledged(log string, size int64) (have, missing []string) {
-	network := n.network.Load()
+	network := n.network
 	have = network.Acknowledged(log, size)
 	for _, issuer := range network.Online() {
 		if n.replica.BrokerStatus(issuer) == registry.BrokerActive && !slices.Contains(have, issuer) {
@@ -59,7 +59,7 @@ func (n *Node) awaitMembers(ctx context.Context, size int64) {
 	defer grace.Stop()
 	waited := false
 	for log := n.ownLog(); ; {
-		changed := n.network.Load().Changed()
+		changed := n.network.Changed()
 		have, missing := n.acknowledged(log, size)
 		if len(have) > registerAcks { // this broker is one of them
 			return

@@ -66,7 +66,7 @@ func (n *Node) caughtUp() error {
 	}
 	need, have := n.replica.Chain().ViewQuorum()-1, 0
 	var missing []string
-	for _, issuer := range n.network.Load().Online() {
+	for _, issuer := range n.network.Online() {
 		switch {
 		case n.replica.BrokerStatus(issuer) != registry.BrokerActive:
 		case n.covers(issuer):
@@ -86,7 +86,7 @@ func (n *Node) caughtUp() error {
 // covers reports whether this replica holds all that a member has said that it
 // holds.
 func (n *Node) covers(issuer string) bool {
-	own, heads := n.replica.Vector().Logs, n.network.Load().Heads(issuer)
+	own, heads := n.replica.Vector().Logs, n.network.Heads(issuer)
 	for log, size := range heads {
 		if own[log].Size < size {
 			return false

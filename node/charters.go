@@ -63,7 +63,7 @@ func (n *Node) askEvery() time.Duration {
 			return askLeaving
 		}
 	}
-	if len(n.network.Load().Online()) == 0 {
+	if len(n.network.Online()) == 0 {
 		return askAlone
 	}
 	return 0

@@ -123,11 +123,7 @@ func (n *Node) join(ctx context.Context) error {
 	if err != nil || !admitted {
 		return err
 	}
-	select {
-	case n.moved <- struct{}{}:
-	case <-ctx.Done():
-	}
-	return nil
+	return n.announce(ctx)
 }
 
 // asking is the standing of the request for membership while there is one.

@@ -51,9 +51,8 @@ func (n *Node) FoundFederation(ctx context.Context, limits membership.Limits) (a
 		if err := n.foundAnew(ctx, limits); err != nil {
 			return admin.Decision{}, err
 		}
-		select {
-		case n.moved <- struct{}{}:
-		case <-ctx.Done():
+		if err := n.announce(ctx); err != nil {
+			return admin.Decision{}, err
 		}
 		return n.decision(membership.Outcome{Charter: n.replica.Chain().Latest(), InForce: true}), nil
 	}

@@ -54,7 +54,7 @@ func (n *Node) watchStop(ctx context.Context, stop admin.Stop, record *registry.
 	defer tick.Stop()
 	var sites <-chan time.Time // runs when all members have acknowledged
 	for membersDone, waited := false, false; ; {
-		changed := n.network.Load().Changed()
+		changed := n.network.Changed()
 		state, err := n.replica.Client(ctx, stop.ClientID)
 		if err != nil {
 			return err

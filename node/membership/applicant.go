@@ -16,12 +16,12 @@ import (
 	"github.com/comity-network/comity/registry"
 )
 
-// How often an applicant looks what has become of its request.
+// How often an applicant looks what has become of its request: at first
+// somebody is waiting, so the pause grows with the time that has passed.
 const (
-	askEvery   = time.Second // in the first askFor: somebody is waiting
-	askFor     = 10 * time.Minute
-	askSlowly  = 5 * time.Second // afterwards
-	retryAfter = time.Second     // when the other side does not answer
+	askSoon    = 200 * time.Millisecond // for ten seconds
+	askSlowly  = 5 * time.Second        // after four minutes
+	retryAfter = time.Second            // when the other side does not answer
 )
 
 // ErrRefused: the federation does not take this broker. The text says why.
@@ -147,10 +147,7 @@ func (a *Applicant) Run(ctx context.Context) (admitted bool, err error) {
 			a.Log.Warn("asking for membership", "of", a.Joining.URL, "error", err)
 			wait = retryAfter
 		case wait == 0:
-			wait = askEvery
-			if a.Now().Sub(began) > askFor {
-				wait = askSlowly
-			}
+			wait = min(max(askSoon, a.Now().Sub(began)/50), askSlowly)
 		}
 		a.note(err)
 		timer := time.NewTimer(wait)
