@@ -25,6 +25,7 @@ type session struct {
 	greeted bool           // the peer has said what it holds
 	stream  network.Stream // on which it did
 	holds   Vector
+	rested  string               // the Rest of which all was taken
 	views   map[string]int64     // times of views that it holds
 	urgent  bool                 // do not wait for gossip to bring what is missing
 	bad     map[string]time.Time // logs that it should not be asked for until then

@@ -105,10 +105,13 @@ func (r *Replica) wants(ctx context.Context, log string, peer LogHead) (from int
 		return 0, false, nil
 	}
 	h := r.headOf(log, m.Issuer)
-	until := lastKey(m).Until
+	key := lastKey(m)
+	until := key.Until
 	r.mu.RUnlock()
 	switch {
 	case peer.Size < 0:
+		return 0, false, nil
+	case peer.Size > h.Size && peer.Size < key.From: // by the key before
 		return 0, false, nil
 	case peer.Size > h.Size && until != nil && h.Size >= *until:
 		return 0, false, nil

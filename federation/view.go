@@ -115,8 +115,8 @@ func (r *Replica) signView(ctx context.Context, v registry.View, now time.Time) 
 	if err != nil {
 		return fmt.Errorf("store view: %w", err)
 	}
-	r.lastIAT = max(r.lastIAT, record.IssuedAt)
 	r.mu.Lock()
+	r.lastIAT = max(r.lastIAT, record.IssuedAt)
 	r.views[r.issuer] = record
 	r.viewed = now
 	r.restless = r.listHash != v.StopHash

@@ -20,8 +20,9 @@ import (
 const (
 	askEvery   = time.Second // in the first askFor: somebody is waiting
 	askFor     = 10 * time.Minute
-	askSlowly  = 5 * time.Second // afterwards
-	retryAfter = time.Second     // when the other side does not answer
+	askSlowly  = 5 * time.Second       // afterwards
+	retryAfter = time.Second           // when the other side does not answer
+	askSoon    = 50 * time.Millisecond // when there should be an answer by now
 )
 
 // ErrRefused: the federation does not take this broker. The text says why.
@@ -49,6 +50,7 @@ type Applicant struct {
 
 	chain *registry.Chain // of the federation that is asked, verified; Run's alone
 	raws  [][]byte        // its charters
+	bytes int             // of those
 
 	mu       sync.Mutex
 	state    State // of the request, as it was last heard
@@ -208,7 +210,7 @@ func (a *Applicant) step(ctx context.Context) (wait time.Duration, done bool, er
 	case Refused:
 		return 0, false, refusal(a.Joining.URL, answer.Reason)
 	case Admitted:
-		return time.Millisecond, false, nil // the next step reads the charter
+		return askSoon, false, nil // the next step reads the charter
 	case Proposed:
 		return a.countersign(ctx, answer.Charter)
 	}
@@ -253,7 +255,7 @@ func (a *Applicant) countersign(ctx context.Context, raw []byte) (time.Duration,
 	a.mu.Lock()
 	a.state = answer.State
 	a.mu.Unlock()
-	return time.Millisecond, false, nil
+	return askSoon, false, nil
 }
 
 // checkProposal refuses to sign what does not take this broker as it is.
@@ -265,6 +267,9 @@ func (a *Applicant) checkProposal(p *registry.SignedCharter) error {
 	at := slices.IndexFunc(p.Members, func(m registry.Member) bool { return m.Issuer == a.Issuer })
 	if at < 0 || len(p.Members[at].Keys) != 1 || !admits(&p.Charter, a.Issuer, a.Key.ID()) {
 		return fmt.Errorf("%w: the proposed charter %s does not list this broker with its key alone", ErrRefused, p.CID)
+	}
+	if newest := a.chain.Latest(); !about(newest, p, a.Issuer) {
+		return fmt.Errorf("%w: the proposed charter %s changes more than it should: %s", ErrRefused, p.CID, describe(newest, p))
 	}
 	return nil
 }
