@@ -197,11 +197,17 @@ func (k *known) room(log string) int {
 func (r *Replica) HeardStops() []string {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.heardStops()
+	stops := r.heardStops()
+	raws := make([]string, 0, len(stops))
+	for _, cid := range slices.Sorted(maps.Keys(stops)) {
+		raws = append(raws, stops[cid])
+	}
+	return raws
 }
 
-func (k *known) heardStops() []string {
-	raws := make(map[string]string, len(k.heard)) // by CID
+// heardStops are what HeardStops returns, by CID.
+func (k *known) heardStops() map[string]string {
+	raws := make(map[string]string, len(k.heard))
 	for cid, row := range k.heard {
 		raws[cid] = row.Raw
 	}
@@ -214,9 +220,5 @@ func (k *known) heardStops() []string {
 			}
 		}
 	}
-	sorted := make([]string, 0, len(raws))
-	for _, cid := range slices.Sorted(maps.Keys(raws)) {
-		sorted = append(sorted, raws[cid])
-	}
-	return sorted
+	return raws
 }

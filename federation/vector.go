@@ -66,8 +66,8 @@ func (r *Replica) Vector() Vector {
 // of one thing differ, and one is enough.
 func (k *known) rest() string {
 	digest := sha256.New()
-	for _, raw := range k.heardStops() {
-		fmt.Fprintln(digest, "heard", registry.CID([]byte(raw)))
+	for _, cid := range slices.Sorted(maps.Keys(k.heardStops())) {
+		fmt.Fprintln(digest, "heard", cid)
 	}
 	for _, key := range slices.Sorted(maps.Keys(k.evidence)) {
 		if k.evidence[key].document() != nil {
