@@ -82,7 +82,9 @@ func (r *Replica) approve(ctx context.Context, p *registry.SignedCharter) (*regi
 }
 
 // pends reports whether a proposal may still be signed.
-func (r *Replica) pends(p *registry.SignedCharter) bool { return p.IssuedAt+ProposalLife > r.now().Unix() }
+func (r *Replica) pends(p *registry.SignedCharter) bool {
+	return p.IssuedAt+ProposalLife > r.now().Unix()
+}
 
 // mayApprove refuses a second signature for one version, unless the first is old.
 func (r *Replica) mayApprove(cid string) error {
