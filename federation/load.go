@@ -51,8 +51,10 @@ func (r *Replica) load(ctx context.Context) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	k.certified, k.viewed, k.former = r.certified, r.viewed, r.former
-	k.list, k.listHash, k.restless = r.list, r.listHash, r.restless
+	if r.chain != nil && r.chain.Federation() == k.chain.Federation() { // else nobody of this one confirmed it
+		k.certified, k.viewed, k.former = r.certified, r.viewed, r.former
+		k.list, k.listHash, k.restless = r.list, r.listHash, r.restless
+	}
 	k.generation = r.generation + 1
 	r.known = k
 	r.refold(r.now())

@@ -145,9 +145,6 @@ func (r *Replica) Adopt(ctx context.Context, charters [][]byte) error {
 	if err := r.mayAdopt(adopted); err != nil {
 		return err
 	}
-	r.mu.Lock()
-	r.certified = certified{} // by nobody of this federation
-	r.mu.Unlock()
 	r.checked.clear()
 	in := &intake{Update: Update{Log: r.log, Replace: true, Charters: signed}, chain: adopted, reload: true}
 	for _, raw := range charters {
