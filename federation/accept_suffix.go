@@ -7,6 +7,8 @@ import (
 	"context"
 	"fmt"
 
+	"golang.org/x/mod/sumdb/tlog"
+
 	"github.com/comity-network/comity/registry"
 )
 
@@ -114,6 +116,10 @@ func (r *Replica) readSuffix(chain *registry.Chain, s *Suffix) (*piece, error) {
 		return nil, err
 	}
 	if p.head, err = registry.OpenCheckpoint(s.Checkpoint, registry.Origin(m.Issuer), public); err != nil {
+		// Whoever has not heard of a newer head still has one by the key before.
+		if old, oldErr := openCheckpoint(s.Checkpoint, m); oldErr == nil && old.Size <= lastKey(m).From {
+			err = fmt.Errorf("%w: head of size %d by a key of %s that has ended", registry.ErrStale, old.Size, m.Issuer)
+		}
 		return nil, err
 	}
 	switch {
@@ -232,6 +238,9 @@ func (r *Replica) extend(ctx context.Context, p *piece, h *head) (Outcome, error
 	if !ok {
 		return r.mismatch(ctx, p, h)
 	}
+	if err := p.repeats(raws, reader); err != nil {
+		return Known, err
+	}
 	in := &intake{Update: Update{Log: p.Log, Before: h.entries, Rows: rows}}
 	if err := r.checkQuota(p, h, in); err != nil {
 		return Known, err
@@ -261,6 +270,26 @@ func (r *Replica) rowsOf(ctx context.Context, log string, from int64, records []
 		rows = append(rows, row)
 	}
 	return rows, reader, nil
+}
+
+// repeats makes sure that the entries before raws are those that are held: the
+// piece is passed on as it came, to others who do not hold them.
+func (p *piece) repeats(raws []string, reader hashReader) error {
+	known := p.Raws[:len(p.Raws)-len(raws)]
+	indexes := make([]int64, len(known))
+	for i := range known {
+		indexes[i] = tlog.StoredHashIndex(0, p.From+int64(i))
+	}
+	hashes, err := reader.ReadHashes(indexes)
+	if err != nil {
+		return fmt.Errorf("hash the log: %w", err)
+	}
+	for i, raw := range known {
+		if registry.LeafHash(raw) != hashes[i] {
+			return fmt.Errorf("%w: entry %d is not the one of the log of %s", registry.ErrSignature, p.From+int64(i), p.member.Issuer)
+		}
+	}
+	return nil
 }
 
 // proves reports whether the first end entries are those of the checkpoint.

@@ -46,6 +46,9 @@ func (r *Replica) mayMint(now time.Time) error {
 	if status := r.state.Brokers[r.issuer].Status; status != registry.BrokerActive {
 		return fmt.Errorf("%w: this broker is %s", registry.ErrStale, status)
 	}
+	if err := r.checkClock(now); err != nil {
+		return err
+	}
 	if lag, others := r.lag(now); lag > 0 {
 		return fmt.Errorf("%w: the clock of this machine is %d s behind the clocks of %d other members: set it", registry.ErrStale, int64(lag.Seconds()), others)
 	}

@@ -27,6 +27,7 @@ type session struct {
 	last    time.Time      // when it last said something
 	silence *time.Timer    // tells when that is long ago
 	holds   Vector
+	rested  string               // the Rest of which all was taken
 	views   map[string]int64     // times of views that it holds
 	urgent  bool                 // do not wait for gossip to bring what is missing
 	bad     map[string]time.Time // logs that it should not be asked for until then

@@ -4,6 +4,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -120,6 +121,11 @@ func (n *Node) foundAnew(ctx context.Context, limits membership.Limits) error {
 // join asks for membership until that has come to its end.
 func (n *Node) join(ctx context.Context) error {
 	admitted, err := n.applicant.Run(ctx)
+	if errors.Is(err, membership.ErrRefused) && !n.joining.Fresh {
+		// It stood alone before, and apps and sites rely on it.
+		n.log.Error("this broker goes on alone", "error", err)
+		return n.applicant.Withdraw()
+	}
 	if err != nil || !admitted {
 		return err
 	}

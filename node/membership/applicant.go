@@ -20,6 +20,7 @@ import (
 // somebody is waiting, so the pause grows with the time that has passed.
 const (
 	askSoon    = 200 * time.Millisecond // for ten seconds
+	askAgain   = 50 * time.Millisecond  // when there should be an answer by now
 	askSlowly  = 5 * time.Second        // after four minutes
 	retryAfter = time.Second            // when the other side does not answer
 )
@@ -49,6 +50,7 @@ type Applicant struct {
 
 	chain *registry.Chain // of the federation that is asked, verified; Run's alone
 	raws  [][]byte        // its charters
+	bytes int             // of those
 
 	mu       sync.Mutex
 	state    State // of the request, as it was last heard
@@ -205,7 +207,7 @@ func (a *Applicant) step(ctx context.Context) (wait time.Duration, done bool, er
 	case Refused:
 		return 0, false, refusal(a.Joining.URL, answer.Reason)
 	case Admitted:
-		return time.Millisecond, false, nil // the next step reads the charter
+		return askAgain, false, nil // the next step reads the charter
 	case Proposed:
 		return a.countersign(ctx, answer.Charter)
 	}
@@ -250,7 +252,7 @@ func (a *Applicant) countersign(ctx context.Context, raw []byte) (time.Duration,
 	a.mu.Lock()
 	a.state = answer.State
 	a.mu.Unlock()
-	return time.Millisecond, false, nil
+	return askAgain, false, nil
 }
 
 // checkProposal refuses to sign what does not take this broker as it is.
@@ -262,6 +264,9 @@ func (a *Applicant) checkProposal(p *registry.SignedCharter) error {
 	at := slices.IndexFunc(p.Members, func(m registry.Member) bool { return m.Issuer == a.Issuer })
 	if at < 0 || len(p.Members[at].Keys) != 1 || !admits(&p.Charter, a.Issuer, a.Key.ID()) {
 		return fmt.Errorf("%w: the proposed charter %s does not list this broker with its key alone", ErrRefused, p.CID)
+	}
+	if newest := a.chain.Latest(); !about(newest, p, a.Issuer) {
+		return fmt.Errorf("%w: the proposed charter %s changes more than it should: %s", ErrRefused, p.CID, describe(newest, p))
 	}
 	return nil
 }

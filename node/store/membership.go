@@ -26,7 +26,7 @@ func (s *Store) AddRequest(ctx context.Context, r membership.Request, now int64,
 			}
 		}
 		var others int
-		if err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM membership_requests WHERE issuer <> $1`, r.Issuer).Scan(&others); err != nil {
+		if err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM membership_requests WHERE issuer <> $1 AND state <> $2`, r.Issuer, string(membership.Refused)).Scan(&others); err != nil {
 			return err
 		}
 		if others >= max {
