@@ -33,7 +33,7 @@ func (n *Node) openNetwork(ctx context.Context) error {
 	}
 	network, err := n.newNetwork(ctx, listen)
 	if err != nil {
-		return fmt.Errorf("%w; --p2p names other addresses", err)
+		return fmt.Errorf("%w; --p2p says where to listen, --p2p-announce what others are told", err)
 	}
 	n.network.Store(network)
 	return nil
