@@ -4,6 +4,7 @@ package testnet_test
 
 import (
 	"bytes"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -79,6 +80,25 @@ func TestFederationStops(t *testing.T) {
 		if strings.Contains(said.String(), "not yet by") {
 			t.Errorf("it says %s", said)
 		}
+	})
+	t.Run("the operator does not wait for them", func(t *testing.T) {
+		c := c.in(t)
+		a := c.register("Not watched", "none")
+		c.known(2, a)
+		c.signal(2, syscall.SIGSTOP)
+		cmd := exec.CommandContext(c.ctx, c.all[0].Binary, "app", "revoke", a.ClientID, "--yes", "--reason", "policy", "--data", c.all[0].Dir)
+		said := &watcher{text: "acknowledged by 2 of 3 online members", then: func() { cmd.Process.Signal(syscall.SIGINT) }}
+		cmd.Stderr = said
+		cmd.Run()
+		c.signal(2, syscall.SIGCONT)
+		if code := cmd.ProcessState.ExitCode(); code != 1 {
+			t.Errorf("status %d", code)
+		}
+		wantText(t, said.String(), "interrupted: the revoke is recorded as entry ", "comity app show "+a.ClientID)
+		c.until("C has it", func() bool {
+			e := oauthError(c.ask(2, a))
+			return e != nil && e.Code == "invalid_client"
+		})
 	})
 	t.Run("stopped while B was down", func(t *testing.T) {
 		c := c.in(t)

@@ -123,6 +123,9 @@ func (e *environment) stop(s admin.Stop) error {
 	if live {
 		fmt.Fprintln(e.err)
 	}
+	if e.ctx.Err() != nil && last.Record != "" {
+		return fmt.Errorf("interrupted: the %s is recorded as entry %d and takes its way; comity app show %s says who has it", last.Action, last.Index, last.ClientID)
+	}
 	if err != nil {
 		return err
 	}
