@@ -39,7 +39,7 @@ func (n *Node) ShowFederation(ctx context.Context) (admin.Federation, error) {
 
 func (n *Node) joiningStatus() *admin.Joining {
 	s, waiting := n.asking()
-	if !waiting {
+	if !waiting && s.State != membership.Refused {
 		return nil
 	}
 	return &admin.Joining{URL: s.URL, Federation: s.Federation, Request: s.Request, State: string(s.State), Trouble: s.Trouble}

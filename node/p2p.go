@@ -36,7 +36,7 @@ func (n *Node) openNetwork(ctx context.Context) error {
 		HTTP: n.peers, Datastore: n.store.Datastore(), Now: n.cfg.Now, Log: n.log, AllowPrivate: n.cfg.reachesPrivate(),
 	})
 	if err != nil {
-		return fmt.Errorf("%w; --p2p names other addresses", err)
+		return fmt.Errorf("%w; --p2p says where to listen, --p2p-announce what others are told", err)
 	}
 	return nil
 }

@@ -77,7 +77,9 @@ func (n *Node) sayReady(ctx context.Context, ready func(Ready)) {
 		case <-n.applicant.Contacted():
 		}
 		s, waiting := n.applicant.Standing()
-		r.Federation, r.Joining = s.Federation, waiting
+		if r.Federation, r.Joining = s.Federation, waiting; !waiting {
+			r.Federation = n.federation()
+		}
 	} else {
 		r.Federation = n.federation()
 	}

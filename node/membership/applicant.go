@@ -126,8 +126,9 @@ func (a *Applicant) Withdraw() error {
 }
 
 // Run asks until this broker is a member and its replica has adopted the
-// charters; it returns true then. It returns false when ctx ends or the request
-// was withdrawn. The error is ErrRefused, or of the own disk.
+// charters; it returns true then. It returns false when ctx ends, the request
+// was withdrawn, or a broker that stood alone before was refused. The error is
+// ErrRefused for any other broker, or of the own disk.
 func (a *Applicant) Run(ctx context.Context) (admitted bool, err error) {
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -143,10 +144,14 @@ func (a *Applicant) Run(ctx context.Context) (admitted bool, err error) {
 		switch {
 		case done:
 			return true, a.finish()
+		case errors.Is(err, ErrRefused) && !a.Joining.Fresh:
+			return false, a.goOn(err)
 		case errors.Is(err, ErrRefused):
 			return false, err
 		case err != nil:
-			a.Log.Warn("asking for membership", "of", a.Joining.URL, "error", err)
+			if s, _ := a.Standing(); s.Trouble != err.Error() { // once, and not every second
+				a.Log.Warn("asking for membership, again and again", "of", a.Joining.URL, "error", err)
+			}
 			wait = retryAfter
 		case wait == 0:
 			wait = min(max(askSoon, a.Now().Sub(began)/50), askSlowly)
@@ -160,6 +165,17 @@ func (a *Applicant) Run(ctx context.Context) (admitted bool, err error) {
 		case <-timer.C:
 		}
 	}
+}
+
+// goOn ends a request that was refused. A broker that stood alone before goes on
+// alone: its clients and sites must not suffer for it.
+func (a *Applicant) goOn(why error) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.finished, a.state, a.trouble = true, Refused, why.Error()
+	a.Log.Error("this broker stays in its own federation", "of", a.Joining.URL, "error", why)
+	a.heard()
+	return RemoveJoining(a.Dir)
 }
 
 func (a *Applicant) note(err error) {

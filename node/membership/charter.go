@@ -42,7 +42,7 @@ func expelling(c *registry.SignedCharter, issuer string, until int64) (registry.
 	}
 	member := &next.Members[at]
 	if member.State == registry.MemberExpelled {
-		return next, fmt.Errorf("%w: %s is no longer a member since an earlier charter", registry.ErrConflict, issuer)
+		return next, fmt.Errorf("%w: the membership of %s has ended already: comity federation create begins a federation of its own", registry.ErrConflict, issuer)
 	}
 	member.State = registry.MemberExpelled
 	last := &member.Keys[len(member.Keys)-1]
@@ -52,7 +52,7 @@ func expelling(c *registry.SignedCharter, issuer string, until int64) (registry.
 	}
 	active := activeMembers(&next)
 	if active == 0 {
-		return next, fmt.Errorf("%w: %s is the only active member: a federation cannot be left by its last one", registry.ErrConflict, issuer)
+		return next, fmt.Errorf("%w: %s is the only active member, and the last one cannot go: it stays a federation of one", registry.ErrConflict, issuer)
 	}
 	next.Threshold = min(next.Threshold, active)
 	next.ViewQuorum = min(next.ViewQuorum, active)

@@ -172,7 +172,7 @@ func (d *Desk) outcome(subject string, before, signed *registry.SignedCharter) O
 		}
 	}
 	o.Approval = Progress(before, o.Charter)
-	o.Pending = fmt.Sprintf("approved by %d of %d needed", o.Approval.Have, o.Approval.Need)
+	o.Pending = fmt.Sprintf("approved by %d of %d needed: the other members see it in comity federation requests", o.Approval.Have, o.Approval.Need)
 	return o
 }
 
@@ -241,6 +241,12 @@ func (d *Desk) Refuse(ctx context.Context, name, reason string) (Request, error)
 	}
 	r, err := d.find(ctx, name)
 	if errors.Is(err, registry.ErrNotFound) {
+		newest := d.Replica.Chain().Latest()
+		for _, p := range d.pending() {
+			if p.CID == name || about(newest, p, name) {
+				return r, fmt.Errorf("%w: that is a proposal of another member, and not a request to this one: leave it, and this broker does not approve", registry.ErrConflict)
+			}
+		}
 		return r, fmt.Errorf("%w: comity federation requests lists what waits", err)
 	}
 	if err != nil {

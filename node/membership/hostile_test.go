@@ -160,10 +160,14 @@ func TestChangesOfKeysAreShown(t *testing.T) {
 		change func(*registry.Member)
 		want   string
 	}{
-		"suspended":             {func(m *registry.Member) { m.State = registry.MemberSuspended }, "state"},
-		"suspended, other keys": {func(m *registry.Member) { m.State = registry.MemberSuspended; m.Keys[0].Until = &five; m.Keys = append(m.Keys, other) }, "state keys"},
-		"other keys":            {func(m *registry.Member) { m.Keys[0].Until = &five; m.Keys = append(m.Keys, other) }, "keys"},
-		"expelled":              {func(m *registry.Member) { m.State = registry.MemberExpelled; m.Keys[0].Until = &five }, "expel"},
+		"suspended": {func(m *registry.Member) { m.State = registry.MemberSuspended }, "state"},
+		"suspended, other keys": {func(m *registry.Member) {
+			m.State = registry.MemberSuspended
+			m.Keys[0].Until = &five
+			m.Keys = append(m.Keys, other)
+		}, "state keys"},
+		"other keys": {func(m *registry.Member) { m.Keys[0].Until = &five; m.Keys = append(m.Keys, other) }, "keys"},
+		"expelled":   {func(m *registry.Member) { m.State = registry.MemberExpelled; m.Keys[0].Until = &five }, "expel"},
 		"expelled, other keys": {func(m *registry.Member) {
 			m.State = registry.MemberExpelled
 			six, last := int64(6), other
