@@ -18,6 +18,7 @@ const (
 	maxSuffixEntries = 8192
 	maxSuffixBytes   = 8 << 20
 	maxSuffixProof   = 128 // a log of 2^48 entries needs fewer
+	maxReplayed      = 256 // staged entries that are studied when their head comes
 )
 
 // A log may be that long: registrations are updated, and stops come on top.
@@ -245,15 +246,48 @@ func (r *Replica) extend(ctx context.Context, p *piece, h *head) (Outcome, error
 	if err := r.checkQuota(p, h, in); err != nil {
 		return Known, err
 	}
+	from := h.entries
 	if p.head.Size <= end {
 		in.Checkpoint = p.head
-		in.reload = h.entries > h.Size // staged entries come to light
 		in.news = []News{{Inbound: Inbound{Suffix: p.Suffix}}}
+		// Staged entries come to light. When they are many, everything is read
+		// anew; a few must not cost as much, since they come as often as their
+		// author likes.
+		if in.reload = h.entries-h.Size > maxReplayed; !in.reload {
+			staged, err := r.staged(ctx, p.Log, h.Size, min(h.entries, p.head.Size))
+			if err != nil {
+				return Known, err
+			}
+			from, records = h.Size, append(staged, records...)
+		}
 	}
-	if err := r.study(ctx, in, records, h.entries); err != nil {
+	if err := r.study(ctx, in, records, from); err != nil {
 		return Known, err
 	}
 	return New, r.settle(ctx, in)
+}
+
+// staged reads entries that wait for their head.
+func (r *Replica) staged(ctx context.Context, log string, from, to int64) ([]*registry.Record, error) {
+	if from == to {
+		return nil, nil
+	}
+	rows, err := r.store.Rows(ctx, log, from, to)
+	if err != nil {
+		return nil, fmt.Errorf("read log entries: %w", err)
+	}
+	if int64(len(rows)) != to-from {
+		return nil, damaged("entries from %d of log %s are missing", from+int64(len(rows)), log)
+	}
+	records := make([]*registry.Record, 0, len(rows))
+	for _, row := range rows {
+		e, err := parseRow(row)
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, e.Record)
+	}
+	return records, nil
 }
 
 // rowsOf makes the rows of new entries, and a reader that knows their hashes.
