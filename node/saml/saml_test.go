@@ -13,8 +13,30 @@ import (
 	"github.com/comity-network/comity/node/saml"
 )
 
-// TestAccepted: what xmlsec1 signs is accepted, and read as it was written.
-func TestAccepted(t *testing.T) {
+// acceptedCase is an edit of the template that is accepted.
+type acceptedCase struct {
+	name  string
+	curve elliptic.Curve // nil: RSA
+	edits []string
+	want  func(a *saml.Assertion) // nil: as the template
+}
+
+func (c acceptedCase) key() crypto.Signer {
+	if c.curve == nil {
+		return rsaKey()
+	}
+	return ecKey(c.curve)
+}
+
+func (c acceptedCase) says() saml.Assertion {
+	a := alice
+	if c.want != nil {
+		c.want(&a)
+	}
+	return a
+}
+
+func acceptedCases() []acceptedCase {
 	const (
 		method   = `xmldsig-more#rsa-sha256`
 		sha256   = `http://www.w3.org/2001/04/xmlenc#sha256`
@@ -23,18 +45,13 @@ func TestAccepted(t *testing.T) {
 		audience = `<saml:Audience>https://broker.example</saml:Audience>`
 		endpoint = `<saml:Audience>https://broker.example/oauth/token</saml:Audience>`
 	)
-	cases := []struct {
-		name  string
-		key   crypto.Signer // nil: RSA
-		edits []string
-		want  func(a *saml.Assertion) // nil: as the template
-	}{
+	return []acceptedCase{
 		{name: "RSA with SHA-256"},
 		{name: "RSA with SHA-384", edits: []string{method, `xmldsig-more#rsa-sha384`, sha256, `http://www.w3.org/2001/04/xmldsig-more#sha384`}},
 		{name: "RSA with SHA-512", edits: []string{method, `xmldsig-more#rsa-sha512`, sha256, `http://www.w3.org/2001/04/xmlenc#sha512`}},
-		{name: "P-256", key: ecKey(elliptic.P256()), edits: []string{method, `xmldsig-more#ecdsa-sha256`}},
-		{name: "P-384", key: ecKey(elliptic.P384()), edits: []string{method, `xmldsig-more#ecdsa-sha384`}},
-		{name: "P-521", key: ecKey(elliptic.P521()), edits: []string{method, `xmldsig-more#ecdsa-sha512`}},
+		{name: "P-256", curve: elliptic.P256(), edits: []string{method, `xmldsig-more#ecdsa-sha256`}},
+		{name: "P-384", curve: elliptic.P384(), edits: []string{method, `xmldsig-more#ecdsa-sha384`}},
+		{name: "P-521", curve: elliptic.P521(), edits: []string{method, `xmldsig-more#ecdsa-sha512`}},
 		{name: "prefixes that values use", edits: []string{
 			`<saml:Assertion `, `<saml:Assertion xmlns:xs="http://www.w3.org/2001/XMLSchema" `,
 			exc, strings.Replace(exc, "/>", `><ec:InclusiveNamespaces xmlns:ec="http://www.w3.org/2001/10/xml-exc-c14n#" PrefixList="xs"/></ds:Transform>`, 1),
@@ -76,18 +93,14 @@ func TestAccepted(t *testing.T) {
 		{name: "a second confirmation, for another", edits: []string{`</saml:Subject>`, `<saml:SubjectConfirmation Method="urn:oasis:names:tc:SAML:2.0:cm:bearer">` +
 			`<saml:SubjectConfirmationData NotOnOrAfter="2026-03-01T12:30:00Z" Recipient="https://other.example/acs"/></saml:SubjectConfirmation></saml:Subject>`}},
 	}
-	for _, c := range cases {
+}
+
+// TestAccepted: what xmlsec1 signs is accepted, and read as it was written.
+func TestAccepted(t *testing.T) {
+	for _, c := range acceptedCases() {
 		t.Run(c.name, func(t *testing.T) {
-			key := c.key
-			if key == nil {
-				key = rsaKey()
-			}
-			p := newIDP(t, key)
-			want := alice
-			if c.want != nil {
-				c.want(&want)
-			}
-			accepted(t, p.trust(t), p.sign(t, edit(t, template, c.edits...)), expect, want)
+			p := newIDP(t, c.key())
+			accepted(t, p.trust(t), p.sign(t, edit(t, template, c.edits...)), expect, c.says())
 		})
 	}
 }
