@@ -4,6 +4,7 @@ package saml_test
 
 import (
 	"bytes"
+	"crypto/elliptic"
 	"fmt"
 	"strings"
 	"testing"
@@ -143,28 +144,26 @@ func TestOtherSpellings(t *testing.T) {
 	}
 }
 
-// TestEveryByte flips bits of every byte. What is accepted all the same says
+// TestEveryByte flips a bit of every byte. What is accepted all the same says
 // what the original says, and the byte is not of what was signed: it is white
 // space in a tag or in the signature's value, or in KeyInfo.
 func TestEveryByte(t *testing.T) {
-	p := newIDP(t, rsaKey())
+	p := newIDP(t, ecKey(elliptic.P256()))
 	trust := p.trust(t)
-	original := take(t, p.sign(t, template)).signed
+	original := take(t, p.sign(t, edit(t, template, "#rsa-sha256", "#ecdsa-sha256"))).signed
 	keyFrom, keyUntil := strings.Index(original, "<ds:KeyInfo>"), strings.Index(original, "</ds:KeyInfo>")
 	for i := range len(original) {
-		for _, flip := range []byte{0x01, 0x04, 0x20, 0x80} {
-			document := []byte(original)
-			document[i] ^= flip
-			a, err := trust.Verify(parameter(string(document)), expect)
-			switch {
-			case err != nil && a == nil:
-			case *a != alice:
-				t.Fatalf("byte %d, flip %#x: %+v", i, flip, *a)
-			case keyFrom < i && i < keyUntil:
-			case strings.IndexByte(" \t\n\r", original[i]) >= 0 && strings.IndexByte(" \t\n\r", document[i]) >= 0:
-			default:
-				t.Errorf("byte %d, %q for %q, in …%s…: accepted", i, document[i], original[i], original[max(0, i-20):min(len(original), i+20)])
-			}
+		document := []byte(original)
+		document[i] ^= []byte{0x01, 0x04, 0x20}[i%3]
+		a, err := trust.Verify(parameter(string(document)), expect)
+		switch {
+		case err != nil && a == nil:
+		case *a != alice:
+			t.Fatalf("byte %d, %q: %+v", i, document[i], *a)
+		case keyFrom < i && i < keyUntil:
+		case strings.IndexByte(" \t\n\r", original[i]) >= 0 && strings.IndexByte(" \t\n\r", document[i]) >= 0:
+		default:
+			t.Errorf("byte %d, %q for %q, in …%s…: accepted", i, document[i], original[i], original[max(0, i-20):min(len(original), i+20)])
 		}
 	}
 }
