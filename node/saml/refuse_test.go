@@ -3,12 +3,15 @@
 package saml_test
 
 import (
+	"crypto"
 	"crypto/elliptic"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/base64"
 	"encoding/pem"
 	"math/big"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -146,6 +149,8 @@ func TestRefusedSignature(t *testing.T) {
 		{"with comments", []string{exc, strings.Replace(exc, "c14n#", "c14n#WithComments", 1)}, "algorithm of Transform", false},
 		{"no canonicalisation", []string{exc, ``}, "the transforms are not", false},
 		{"transforms the other way round", []string{enveloped + exc, exc + enveloped}, "algorithm of Transform", true},
+		{"not enveloped", []string{enveloped, exc}, "algorithm of Transform", true},
+		{"another signature in the advice", []string{`</saml:Conditions>`, `</saml:Conditions><saml:Advice><ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsig#"/></saml:Advice>`}, "more than one Signature", false},
 		{"canonicalised twice", []string{exc, exc + exc}, "the transforms are not", false},
 		{"base64", []string{exc, `<ds:Transform Algorithm="http://www.w3.org/2000/09/xmldsig#base64"/>`}, "algorithm of Transform", true},
 		{"XPath", []string{exc, `<ds:Transform Algorithm="http://www.w3.org/TR/1999/REC-xpath-19991116"><ds:XPath>not(self::saml:NameID)</ds:XPath></ds:Transform>` + exc}, "the transforms are not", false},
@@ -225,6 +230,23 @@ func TestRefusedKey(t *testing.T) {
 	t.Run("another method than the key's", func(t *testing.T) {
 		document := edit(t, p.sign(t, template), method, "xmldsig-more#ecdsa-sha256")
 		refused(t, trust, document, expect, noMatch)
+	})
+	// The library compares a Reference without its first character.
+	t.Run("a reference that ends like the ID", func(t *testing.T) {
+		document := edit(t, take(t, p.sign(t, template)).signed, `URI="#_5f0c"`, `URI="?_5f0c"`)
+		info := between(t, document, "<ds:SignedInfo>", "</ds:SignedInfo>")
+		canonical := `<ds:SignedInfo xmlns:ds="http://www.w3.org/2000/09/xmldsig#">` +
+			regexp.MustCompile(`<(ds:\w+)([^>]*)/>`).ReplaceAllString(info, "<$1$2></$1>") + `</ds:SignedInfo>`
+		digest := sha256.Sum256([]byte(canonical))
+		value := base64.StdEncoding.EncodeToString(must(rsaKey().Sign(nil, digest[:], crypto.SHA256)))
+		document = edit(t, document, between(t, document, "<ds:SignatureValue>", "</ds:SignatureValue>"), value)
+		refused(t, trust, document, expect, "Reference of the signature is not to the ID")
+	})
+	t.Run("stray bits", func(t *testing.T) {
+		document := p.sign(t, template)
+		value := strings.TrimRight(between(t, document, "<ds:SignatureValue>", "</ds:SignatureValue>"), "=\n")
+		last := value[len(value)-1]
+		refused(t, trust, edit(t, document, value, value[:len(value)-1]+string(last+1)), expect, "SignatureValue is not base64")
 	})
 	t.Run("ECDSA in ASN.1", func(t *testing.T) {
 		ec := newIDP(t, ecKey(elliptic.P256()))

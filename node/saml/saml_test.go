@@ -188,15 +188,19 @@ func TestSpelling(t *testing.T) {
 func TestExpect(t *testing.T) {
 	p := newIDP(t, rsaKey())
 	trust := p.trust(t)
-	document := p.sign(t, edit(t, template, `Recipient="`+recipient+`"`, `Recipient=""`, `>https://broker.example<`, `><`))
-	for name, e := range map[string]saml.Expect{
-		"recipient":      {Audience: []string{issuer, ""}, Now: now},
-		"audience":       {Recipient: recipient, Now: now},
-		"empty audience": {Audience: []string{issuer, ""}, Recipient: recipient, Now: now},
-		"time":           {Audience: []string{issuer}, Recipient: recipient},
+	nowhere := p.sign(t, edit(t, template, `Recipient="`+recipient+`"`, `Recipient=""`))
+	nobody := p.sign(t, edit(t, template, `>https://broker.example<`, `><`))
+	for _, c := range []struct {
+		name, document string
+		e              saml.Expect
+	}{
+		{"recipient", nowhere, saml.Expect{Audience: []string{issuer}, Now: now}},
+		{"audience", nobody, saml.Expect{Recipient: recipient, Now: now}},
+		{"an audience", nobody, saml.Expect{Audience: []string{issuer, ""}, Recipient: recipient, Now: now}},
+		{"time", nobody, saml.Expect{Audience: []string{issuer}, Recipient: recipient}},
 	} {
-		if a, err := trust.Verify(parameter(document), e); err == nil || a != nil || errors.Is(err, saml.ErrRefused) {
-			t.Errorf("without %s: %v, %v", name, a, err)
+		if a, err := trust.Verify(parameter(c.document), c.e); err == nil || a != nil || errors.Is(err, saml.ErrRefused) {
+			t.Errorf("without %s: %v, %v", c.name, a, err)
 		}
 	}
 }
