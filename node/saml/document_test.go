@@ -11,7 +11,7 @@ import (
 	"unicode/utf16"
 )
 
-// TestRefusedDocument: documents around the original signature. Where vouched
+// TestRefusedDocument (fault 21): documents around the original signature. Where vouched
 // is set, xmlsec1 finds it valid in the document: so it was either changed
 // where no signature looks, or two parsers differ about it.
 func TestRefusedDocument(t *testing.T) {
@@ -178,7 +178,7 @@ func TestEveryPrefix(t *testing.T) {
 		refused(t, trust, original[:i], expect, "")
 	}
 	whole := string(parameter(original))
-	for i := range len(whole) {
+	for i := len(whole) - 8; i < len(whole); i++ { // those before are prefixes of the document
 		if a, err := trust.Verify([]byte(whole[:i]), expect); err == nil || a != nil {
 			t.Fatalf("%d characters: %+v, %v", i, a, err)
 		}

@@ -18,7 +18,7 @@ import (
 	"github.com/comity-network/comity/node/saml"
 )
 
-// TestRefusedContent: the identity provider signed it, and it is refused.
+// TestRefusedContent (fault 21): the identity provider signed it, and it is refused.
 func TestRefusedContent(t *testing.T) {
 	const (
 		name         = `<saml:NameID Format="urn:oasis:names:tc:SAML:2.0:nameid-format:persistent">alice@example.com</saml:NameID>`
@@ -118,7 +118,7 @@ func TestRefusedContent(t *testing.T) {
 	}
 }
 
-// TestRefusedSignature: xmlsec1 made the signature and finds it valid, and its
+// TestRefusedSignature (fault 21): xmlsec1 made the signature and finds it valid, and its
 // form is not the one that is accepted.
 func TestRefusedSignature(t *testing.T) {
 	const (
@@ -174,7 +174,7 @@ func TestRefusedSignature(t *testing.T) {
 	}
 }
 
-// TestRefusedKey: a signature by whom nobody here trusts for this Issuer.
+// TestRefusedKey (fault 21): a signature by whom nobody here trusts for this Issuer.
 func TestRefusedKey(t *testing.T) {
 	p := newIDP(t, rsaKey())
 	trust := p.trust(t)

@@ -138,7 +138,7 @@ func TestTimes(t *testing.T) {
 	refused(t, trust, document, at(-1), "more than 2 h")
 }
 
-// TestSize: the bound is that of the parameter.
+// TestSize (fault 21): the bound is that of the parameter.
 func TestSize(t *testing.T) {
 	p := newIDP(t, rsaKey())
 	trust := p.trust(t)

@@ -90,7 +90,7 @@ func (p pieces) wrappings() []wrapping {
 	}
 }
 
-// TestWrapping: whoever checks the signature and reads another element than
+// TestWrapping (fault 21): whoever checks the signature and reads another element than
 // the one that was signed has been had.
 func TestWrapping(t *testing.T) {
 	p := newIDP(t, rsaKey())
