@@ -4,10 +4,28 @@ package saml_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/comity-network/comity/node/saml"
 )
+
+// BenchmarkVerify verifies the vector with RSA and SHA-256.
+func BenchmarkVerify(b *testing.B) {
+	trust := vectorTrust(b)
+	for _, v := range vectors(b) {
+		if !strings.HasSuffix(v.path, "valid-rsa-with-sha-256.txt") {
+			continue
+		}
+		assertion := parameter(v.document)
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := trust.Verify(assertion, expect); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
 
 // FuzzVerify: whatever is sent, there is an answer, and the identity provider
 // never said anything but what it signed. It begins with the vectors, whose key
