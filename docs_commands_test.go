@@ -56,7 +56,7 @@ type command struct{ words, options []string }
 var (
 	use    = regexp.MustCompile(`(?:^|[\s(/])comity((?: +[^\s|;)#]+)*)`)
 	word   = regexp.MustCompile(`^[a-z][a-z-]*$`)
-	option = regexp.MustCompile(`^\[?(--[a-z][a-z-]*)`)
+	option = regexp.MustCompile(`^\[?(--[a-z][a-z0-9-]*)`)
 )
 
 // commands are those in code: in shell blocks, and in spans of code that

@@ -66,6 +66,7 @@ type intake struct {
 	chain   *registry.Chain             // the new one, or nil
 	entries []registry.Entry            // that matter for stops or brokers
 	history map[string][]registry.Entry // what is held about clients that are stopped from now on
+	room    int                         // how many stops may be heard in it
 	touched []*registry.Record          // other records about clients that may be in the cache
 	reload  bool                        // memory is not told but reads all from the store
 	news    []News

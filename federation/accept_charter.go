@@ -119,7 +119,8 @@ func (r *Replica) propose(ctx context.Context, charter *registry.SignedCharter, 
 	if len(approvers) == 0 {
 		return Known, fmt.Errorf("%w: no active member has signed the proposed charter %s", registry.ErrSignature, charter.CID)
 	}
-	if charter.IssuedAt > r.now().Add(registry.MaxAhead).Unix() {
+	// It cannot be older than the version before, whose clock may have been wrong.
+	if charter.IssuedAt > max(r.now().Add(registry.MaxAhead).Unix(), r.chain.Latest().IssuedAt) {
 		return Known, fmt.Errorf("%w: the proposed charter %s is ahead of the clock of this machine", registry.ErrStale, charter.CID)
 	}
 	in := &intake{

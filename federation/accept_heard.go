@@ -13,8 +13,9 @@ import (
 )
 
 // maxHeard bounds the stops of one broker that stand in no verified log. More
-// than that are in its log soon enough.
-const maxHeard = 10_000
+// than that are in its log soon enough. It is well below maxPulled, so that
+// nobody's stops keep others' from being exchanged.
+const maxHeard = 1_000
 
 // errGap says that a record means nothing before something else is here.
 var errGap = errors.New("something before it is missing")
@@ -30,7 +31,8 @@ func (r *Replica) acceptHeard(ctx context.Context, raw string) (Outcome, error) 
 	if known {
 		return Known, nil
 	}
-	if err := verifyHeard(r.Chain(), record); err != nil {
+	chain := r.Chain()
+	if err := verifyHeard(chain, record); err != nil {
 		return Known, err
 	}
 	end, err := r.begin(ctx)
@@ -38,7 +40,13 @@ func (r *Replica) acceptHeard(ctx context.Context, raw string) (Outcome, error) 
 		return Known, err
 	}
 	defer end()
-	return r.hear(ctx, record)
+	if r.chain != chain { // a charter came in between
+		if err := verifyHeard(r.chain, record); err != nil {
+			return Known, err
+		}
+	}
+	m, _, _ := r.chain.MemberByKey(record.KeyID)
+	return r.hear(ctx, logOf(m), record)
 }
 
 // knows reports whether a stop is held, in a log or heard.
@@ -66,57 +74,75 @@ func verifyHeard(chain *registry.Chain, record *registry.Record) error {
 	return record.Verify(public)
 }
 
-// hear takes a verified revocation that stands in no verified log, if it counts
-// there. writing is held.
-func (r *Replica) hear(ctx context.Context, record *registry.Record) (Outcome, error) {
-	if r.knows(record) {
-		return Known, nil
+// hear takes verified revocations of one broker that stand in no verified log,
+// those of them that count there, in one transaction. The outcome and the error
+// are of the last one that was not taken; writing is held.
+func (r *Replica) hear(ctx context.Context, log string, records ...*registry.Record) (outcome Outcome, refused error) {
+	in := &intake{room: r.room(log)}
+	for _, record := range records {
+		if r.knows(record) {
+			continue
+		}
+		switch err := r.countsHeard(ctx, record); {
+		case errors.Is(err, errGap):
+			outcome = Gap
+			continue
+		case errors.Is(err, registry.ErrStale), errors.Is(err, registry.ErrForm):
+			refused = err
+			continue
+		case err != nil:
+			return Known, err
+		}
+		added, err := r.addHeard(ctx, in, log, record)
+		if err != nil {
+			return Known, err
+		}
+		if !added {
+			outcome = Gap
+		}
 	}
-	switch err := r.countsHeard(ctx, record); {
-	case errors.Is(err, errGap):
-		return Gap, nil
-	case err != nil:
-		return Known, err
-	}
-	in := &intake{}
-	r.addHeard(in, record)
-	if err := r.include(ctx, in, record.ClientID()); err != nil {
-		return Known, err
+	if len(in.Heard) == 0 {
+		return outcome, refused
 	}
 	return New, r.settle(ctx, in)
 }
 
-// addHeard completes the intake of a stop that counts outside of a log.
-func (r *Replica) addHeard(in *intake, record *registry.Record) {
-	m, _, _ := r.chain.MemberByKey(record.KeyID)
-	in.Heard = append(in.Heard, newRow(logOf(m), -1, record))
+// addHeard completes the intake of a stop that counts outside of a log, unless
+// there are too many of that log's broker.
+func (r *Replica) addHeard(ctx context.Context, in *intake, log string, record *registry.Record) (added bool, err error) {
+	if len(in.Heard) >= in.room {
+		return false, nil
+	}
+	in.Heard = append(in.Heard, newRow(log, -1, record))
 	in.entries = append(in.entries, registry.Entry{Record: record, Index: -1})
 	in.news = append(in.news, News{Inbound: Inbound{Heard: record.Raw}})
+	return true, r.include(ctx, in, record.ClientID())
 }
 
-// hearStaged takes the stops among staged entries at once. Others wait.
-func (r *Replica) hearStaged(in *intake, record *registry.Record) {
+// hearStaged takes the stops among staged entries at once. Others wait, and so
+// do more than there is room for.
+func (r *Replica) hearStaged(ctx context.Context, in *intake, record *registry.Record) error {
 	v := record.Revocation
 	if v == nil || r.knows(record) || v.Action == registry.Reinstate || v.Action == registry.Revoke && v.Sequence == 0 {
-		return
+		return nil
 	}
-	r.addHeard(in, record)
+	_, err := r.addHeard(ctx, in, in.Log, record)
+	return err
 }
 
 // hearAll takes the stops of a piece that does not fit as heard.
 func (r *Replica) hearAll(ctx context.Context, p *piece) error {
+	var stops []*registry.Record
 	for _, record := range p.records {
-		if record.Revocation == nil || verifyHeard(r.chain, record) != nil {
-			continue
-		}
-		_, err := r.hear(ctx, record)
-		switch {
-		case errors.Is(err, registry.ErrStale), errors.Is(err, registry.ErrForm):
-		case err != nil:
-			return err
+		if record.Revocation != nil && verifyHeard(r.chain, record) == nil {
+			stops = append(stops, record)
 		}
 	}
-	return nil
+	_, err := r.hear(ctx, p.Log, stops...)
+	if errors.Is(err, registry.ErrStale) || errors.Is(err, registry.ErrForm) {
+		return nil
+	}
+	return err
 }
 
 // countsHeard judges a revocation that stands in no verified log. What has no
@@ -140,7 +166,7 @@ func (r *Replica) countsHeard(ctx context.Context, record *registry.Record) erro
 			return errGap
 		}
 	}
-	if v.Action == registry.Reinstate || r.heardOf(record.KeyID) >= maxHeard {
+	if v.Action == registry.Reinstate {
 		return errGap
 	}
 	state, err := r.Client(ctx, v.Client)
@@ -155,17 +181,15 @@ func (r *Replica) countsHeard(ctx context.Context, record *registry.Record) erro
 	return nil
 }
 
-// heardOf counts the heard stops of the broker with that key.
-func (k *known) heardOf(keyID string) int {
-	n := 0
-	if m, _, ok := k.chain.MemberByKey(keyID); ok {
-		for _, row := range k.heard {
-			if row.Log == logOf(m) {
-				n++
-			}
+// room is how many more stops of the broker with that log may be heard.
+func (k *known) room(log string) int {
+	room := maxHeard
+	for _, row := range k.heard {
+		if row.Log == log {
+			room--
 		}
 	}
-	return n
+	return room
 }
 
 // HeardStops returns the stops that others may not find in any log: those that
@@ -173,11 +197,17 @@ func (k *known) heardOf(keyID string) int {
 func (r *Replica) HeardStops() []string {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.heardStops()
+	stops := r.heardStops()
+	raws := make([]string, 0, len(stops))
+	for _, cid := range slices.Sorted(maps.Keys(stops)) {
+		raws = append(raws, stops[cid])
+	}
+	return raws
 }
 
-func (k *known) heardStops() []string {
-	raws := make(map[string]string, len(k.heard)) // by CID
+// heardStops are what HeardStops returns, by CID.
+func (k *known) heardStops() map[string]string {
+	raws := make(map[string]string, len(k.heard))
 	for cid, row := range k.heard {
 		raws[cid] = row.Raw
 	}
@@ -190,9 +220,5 @@ func (k *known) heardStops() []string {
 			}
 		}
 	}
-	sorted := make([]string, 0, len(raws))
-	for _, cid := range slices.Sorted(maps.Keys(raws)) {
-		sorted = append(sorted, raws[cid])
-	}
-	return sorted
+	return raws
 }

@@ -5,6 +5,7 @@ package federation
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/comity-network/comity/registry"
 )
@@ -23,17 +24,22 @@ func (r *Replica) study(ctx context.Context, in *intake, records []*registry.Rec
 		if err := r.findContradiction(ctx, in, record, about[id]); err != nil {
 			return err
 		}
-		if newRow(in.Log, 0, record).Stops {
+		if in.Checkpoint != nil && newRow(in.Log, 0, record).Stops {
 			if err := r.include(ctx, in, id); err != nil {
 				return err
 			}
 		}
 		about[id] = append(about[id], record)
 	}
+	if in.Checkpoint == nil {
+		in.room = r.room(in.Log)
+	}
 	for i, record := range records {
 		switch {
 		case in.Checkpoint == nil:
-			r.hearStaged(in, record)
+			if err := r.hearStaged(ctx, in, record); err != nil {
+				return err
+			}
 		case !in.reload:
 			r.file(in, registry.Entry{Record: record, Index: from + int64(i)})
 		}
@@ -80,6 +86,10 @@ func (r *Replica) findContradiction(ctx context.Context, in *intake, record *reg
 			return err
 		}
 		earlier = append(earlier[:len(earlier):len(earlier)], e.Record)
+	}
+	isHome := func(o *registry.Record) bool { return o.CID == record.ClientID() && o.Issuer == record.Issuer }
+	if !slices.ContainsFunc(earlier, isHome) {
+		return nil // nobody else's numbers mean anything
 	}
 	for _, other := range earlier {
 		if !contradict(other, record) || !r.signedByBroker(other) || !r.signedByBroker(record) {

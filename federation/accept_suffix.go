@@ -7,6 +7,8 @@ import (
 	"context"
 	"fmt"
 
+	"golang.org/x/mod/sumdb/tlog"
+
 	"github.com/comity-network/comity/registry"
 )
 
@@ -16,6 +18,7 @@ const (
 	maxSuffixEntries = 8192
 	maxSuffixBytes   = 8 << 20
 	maxSuffixProof   = 128 // a log of 2^48 entries needs fewer
+	maxReplayed      = 256 // staged entries that are studied when their head comes
 )
 
 // A log may be that long: registrations are updated, and stops come on top.
@@ -114,6 +117,10 @@ func (r *Replica) readSuffix(chain *registry.Chain, s *Suffix) (*piece, error) {
 		return nil, err
 	}
 	if p.head, err = registry.OpenCheckpoint(s.Checkpoint, registry.Origin(m.Issuer), public); err != nil {
+		// Whoever has not heard of a newer head still has one by the key before.
+		if old, oldErr := openCheckpoint(s.Checkpoint, m); oldErr == nil && old.Size <= lastKey(m).From {
+			err = fmt.Errorf("%w: head of size %d by a key of %s that has ended", registry.ErrStale, old.Size, m.Issuer)
+		}
 		return nil, err
 	}
 	switch {
@@ -232,19 +239,55 @@ func (r *Replica) extend(ctx context.Context, p *piece, h *head) (Outcome, error
 	if !ok {
 		return r.mismatch(ctx, p, h)
 	}
+	if err := p.repeats(raws, reader); err != nil {
+		return Known, err
+	}
 	in := &intake{Update: Update{Log: p.Log, Before: h.entries, Rows: rows}}
 	if err := r.checkQuota(p, h, in); err != nil {
 		return Known, err
 	}
+	from := h.entries
 	if p.head.Size <= end {
 		in.Checkpoint = p.head
-		in.reload = h.entries > h.Size // staged entries come to light
 		in.news = []News{{Inbound: Inbound{Suffix: p.Suffix}}}
+		// Staged entries come to light. When they are many, everything is read
+		// anew; a few must not cost as much, since they come as often as their
+		// author likes.
+		if in.reload = h.entries-h.Size > maxReplayed; !in.reload {
+			staged, err := r.staged(ctx, p.Log, h.Size, min(h.entries, p.head.Size))
+			if err != nil {
+				return Known, err
+			}
+			from, records = h.Size, append(staged, records...)
+		}
 	}
-	if err := r.study(ctx, in, records, h.entries); err != nil {
+	if err := r.study(ctx, in, records, from); err != nil {
 		return Known, err
 	}
 	return New, r.settle(ctx, in)
+}
+
+// staged reads entries that wait for their head.
+func (r *Replica) staged(ctx context.Context, log string, from, to int64) ([]*registry.Record, error) {
+	if from == to {
+		return nil, nil
+	}
+	rows, err := r.store.Rows(ctx, log, from, to)
+	if err != nil {
+		return nil, fmt.Errorf("read log entries: %w", err)
+	}
+	if int64(len(rows)) != to-from {
+		return nil, damaged("entries from %d of log %s are missing", from+int64(len(rows)), log)
+	}
+	records := make([]*registry.Record, 0, len(rows))
+	for _, row := range rows {
+		e, err := parseRow(row)
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, e.Record)
+	}
+	return records, nil
 }
 
 // rowsOf makes the rows of new entries, and a reader that knows their hashes.
@@ -261,6 +304,26 @@ func (r *Replica) rowsOf(ctx context.Context, log string, from int64, records []
 		rows = append(rows, row)
 	}
 	return rows, reader, nil
+}
+
+// repeats makes sure that the entries before raws are those that are held: the
+// piece is passed on as it came, to others who do not hold them.
+func (p *piece) repeats(raws []string, reader hashReader) error {
+	known := p.Raws[:len(p.Raws)-len(raws)]
+	indexes := make([]int64, len(known))
+	for i := range known {
+		indexes[i] = tlog.StoredHashIndex(0, p.From+int64(i))
+	}
+	hashes, err := reader.ReadHashes(indexes)
+	if err != nil {
+		return fmt.Errorf("hash the log: %w", err)
+	}
+	for i, raw := range known {
+		if registry.LeafHash(raw) != hashes[i] {
+			return fmt.Errorf("%w: entry %d is not the one of the log of %s", registry.ErrSignature, p.From+int64(i), p.member.Issuer)
+		}
+	}
+	return nil
 }
 
 // proves reports whether the first end entries are those of the checkpoint.

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/comity-network/comity/federation"
+	"github.com/comity-network/comity/federation/storetest"
 	"github.com/comity-network/comity/registry"
 )
 
@@ -418,4 +419,44 @@ func updateOf(m *member, log string, from int64) federation.Update {
 	}
 	t.Fatal("no such log")
 	return federation.Update{}
+}
+
+// Few staged entries or many: when their head comes they mean what they would
+// have meant with it.
+func TestStagedComeToLight(t *testing.T) {
+	for _, n := range []int{3, 300} {
+		s := newSeveral(t, 2)
+		a, b := s.members[0], s.members[1]
+		ids := a.register(n)
+		b.pull(a, 1<<20)
+		a.suspend(ids[0])
+		a.append(revocation(ids[0], registry.Reinstate))
+		a.suspend(ids[1])
+		a.append(federation.Draft{Registration: &registry.Registration{Client: ids[2], ClientMetadata: storetest.Metadata("Other")}})
+		a.append(federation.Draft{Broker: &registry.Broker{Organisation: "A", TokenKeys: []registry.JWK{registry.GenerateSigningKey().JWK()}}})
+		more := a.register(n)
+		if b.status(ids[2]) != registry.ClientActive { // it is in the cache now
+			t.Fatal("not there")
+		}
+		f := forge(a)
+		last := f.size() - 1
+		b.accept(federation.Inbound{Suffix: f.piece(int64(n), last)}, federation.New)
+		if _, err := b.BrokerRecord(t.Context(), a.log); !errors.Is(err, registry.ErrNotFound) || b.status(more[0]) != "not found" || len(b.HeardStops()) != 2 {
+			t.Fatalf("staged: %v, %s, %d heard", err, b.status(more[0]), len(b.HeardStops()))
+		}
+		b.accept(federation.Inbound{Suffix: f.piece(last, last+1)}, federation.New)
+		for range 2 {
+			two, err := b.Client(t.Context(), ids[2])
+			if err != nil || two.Sequence != 1 {
+				t.Errorf("%d: the update: %+v, %v", n, two, err)
+			}
+			if b.status(ids[0]) != registry.ClientActive || b.status(ids[1]) != registry.ClientSuspended || b.status(more[0]) != registry.ClientActive {
+				t.Errorf("%d: %s, %s, %s", n, b.status(ids[0]), b.status(ids[1]), b.status(more[0]))
+			}
+			if _, err := b.BrokerRecord(t.Context(), a.log); err != nil || len(b.HeardStops()) != 0 || b.Registered() != int64(2*n) {
+				t.Errorf("%d: %v, %d heard, %d clients", n, err, len(b.HeardStops()), b.Registered())
+			}
+			b.open()
+		}
+	}
 }

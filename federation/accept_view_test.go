@@ -115,3 +115,40 @@ func TestSuspendedBrokerMintsNothing(t *testing.T) {
 	}
 	b.refuse(federation.Inbound{View: c.view(nil)}, registry.ErrNotFound)
 }
+
+// One member that changes the stop list all the time keeps nobody from knowing
+// that a quorum knows no more: views of lists that were held before count.
+func TestViewsOfFormerLists(t *testing.T) {
+	s := newSeveral(t, 5)
+	a, b, c, evil := s.members[0], s.members[1], s.members[2], s.members[3]
+	ids := evil.register(3)
+	s.meet()
+	for i := range 3 { // each knows of one more
+		evil.suspend(ids[i])
+		for _, later := range []*member{c, b, a}[i:] {
+			later.pull(evil, 1<<20)
+		}
+	}
+	s.now = s.now.Add(10 * time.Minute)
+	a.tick()
+	if err := a.Fresh(s.now); !errors.Is(err, registry.ErrStale) {
+		t.Fatalf("its own view is no quorum: %v", err)
+	}
+	odd := func(v *registry.View) { v.StopCount++ }
+	a.accept(federation.Inbound{View: b.view(nil)}, federation.New)
+	a.accept(federation.Inbound{View: evil.view(odd)}, federation.New)
+	a.accept(federation.Inbound{View: s.members[4].view(func(v *registry.View) { v.StopHash = a.log })}, federation.New)
+	if err := a.Fresh(s.now); !errors.Is(err, registry.ErrStale) {
+		t.Fatalf("two of five: %v", err)
+	}
+	a.accept(federation.Inbound{View: c.view(nil)}, federation.New)
+	if b.StopList().Hash() == c.StopList().Hash() || a.StopList().Hash() == b.StopList().Hash() {
+		t.Fatal("they hold the same")
+	}
+	if err := a.Fresh(s.now); err != nil {
+		t.Error(err)
+	}
+	if err := c.Fresh(s.now); !errors.Is(err, registry.ErrStale) {
+		t.Errorf("the one that knows least: %v", err)
+	}
+}

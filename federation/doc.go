@@ -4,7 +4,11 @@
 // federation, the replica, and says what follows from them: the state of every
 // client and broker, the stop list, and whether that is certified and fresh.
 // The rules themselves are those of package registry; this package adds time,
-// memory and storage to them.
+// memory, storage and a network to them.
+//
+//	Replica    what is known, and the only way in for what others signed
+//	Network    connections to the other members: sync, gossip, redialling
+//	Directory  this member's part in the DHT; LightReader reads it without a replica
 //
 // # One writer
 //
@@ -53,6 +57,17 @@
 // contradicts it, or a view that was not signed here, another process has the
 // key, or the data directory was set back. Then the replica signs nothing any
 // more, and is stale (fault 67).
+//
+// # How records move
+//
+// Network keeps a libp2p connection to every member, at the addresses of its
+// newest broker record or of the one at its issuer URL. On each it tells what is
+// durable here (heads, docs/spec/sync.md), which is the acknowledgement that
+// Acknowledged and Heads report, and pulls what is missing here. What this broker
+// signs it also publishes at once (docs/spec/gossip.md). The gossip validator, the
+// pulls and the values of the DHT (docs/spec/dht.md) all end in Accept; their
+// outcomes and errors decide what is passed on and which peer is at fault. Peers
+// of nobody may read the DHT, in a bounded number, and are believed nothing.
 //
 // # Memory
 //

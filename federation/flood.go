@@ -24,9 +24,13 @@ const (
 
 var errFlood = errors.New("too much gossip")
 
-// inspect drops what a peer sends beyond its share, before anything is verified.
+// inspect drops what a peer sends beyond its share, before anything is verified,
+// and whoever has nothing to say here: of those nothing is remembered, since
+// peer IDs cost nothing.
 func (n *Network) inspect(from peer.ID, rpc *pubsub.RPC) error {
-	if n.faults.banned(from) {
+	if (strangers{n}).Contains(from) {
+		// pubsub waits for nobody, and so this must not wait for the host.
+		n.goes(func() { _ = n.host.Network().ClosePeer(from) })
 		return errFlood
 	}
 	if n.shares.allow(from, cost(rpc)) {
@@ -107,7 +111,6 @@ func (t *gossipTracer) DropRPC(_ *pubsub.RPC, p peer.ID) {
 	}
 	t.mu.Unlock()
 	if slow {
-		// pubsub waits for nobody, and so this must not wait for the host.
 		t.goes(func() { t.drop(p, "it does not read what it is sent") })
 	}
 }

@@ -95,13 +95,12 @@ func heap() int64 {
 
 // attacker is a process in a network namespace of its own, with 250 addresses.
 type attacker struct {
-	t       *testing.T
-	cmd     *exec.Cmd
-	stdin   interface{ Write([]byte) (int, error) }
-	close   func() error
-	lines   *bufio.Scanner
-	subnet  string
-	started bool
+	t      *testing.T
+	cmd    *exec.Cmd
+	stdin  interface{ Write([]byte) (int, error) }
+	close  func() error
+	lines  *bufio.Scanner
+	subnet string
 }
 
 func newAttacker(t *testing.T, subnet string) *attacker {

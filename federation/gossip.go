@@ -112,6 +112,10 @@ func (n *Network) validate(ctx context.Context, from peer.ID, m *pubsub.Message)
 	if from == n.host.ID() {
 		return pubsub.ValidationAccept
 	}
+	if !n.enter() {
+		return pubsub.ValidationIgnore
+	}
+	defer n.working.Done()
 	in, err := decodeMessage(m.GetData())
 	if err != nil {
 		return n.reject(from, err)

@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	"golang.org/x/time/rate"
 
 	"github.com/comity-network/comity/internal/strictjson"
 	"github.com/comity-network/comity/registry"
@@ -24,10 +25,18 @@ const headsProtocol protocol.ID = "/comity/heads/1"
 
 const (
 	// A peer that is there says something every headsEvery. One from which
-	// nothing came for headsTimeout is not, whatever its connection says; so
-	// a link that was down is dialled anew as soon as it is up.
-	headsEvery   = 3 * time.Second
+	// nothing came for headsSilence is not online, whatever its connection
+	// says, and after headsTimeout that is closed; so a link that was down is
+	// dialled anew as soon as it is up.
+	headsEvery   = time.Second
+	headsSilence = 3 * time.Second
 	headsTimeout = 10 * time.Second
+	// headsPace is how many bytes a second are read of a peer, and headsCost
+	// what a frame counts beside its own: one that says much goes slowly.
+	headsPace = 1 << 20
+	headsCost = 8 << 10
+	// minSpeak is the first pause before a stream that broke is opened anew.
+	minSpeak = 100 * time.Millisecond
 	// headsPause is the shortest time between two frames: what changes within
 	// it goes in one.
 	headsPause = 20 * time.Millisecond
@@ -162,7 +171,7 @@ func (n *Network) handleHeads(stream network.Stream) {
 	if err == nil || n.ctx.Err() != nil {
 		return
 	}
-	if errors.Is(err, registry.ErrForm) {
+	if errors.Is(err, registry.ErrForm) && n.members.has(p, "") {
 		n.faults.charge(p, tolerance/2, err.Error())
 	}
 	n.log.Debug("heads of a peer end", "peer", p, "issuer", issuer, "error", err)
@@ -202,13 +211,16 @@ func (n *Network) greet(stream network.Stream) (issuer string, err error) {
 
 // listen notes what a peer says it holds; its session does something about it.
 func (n *Network) listen(stream network.Stream, p peer.ID, issuer string) error {
-	first := true
+	first, pace := true, rate.NewLimiter(headsPace, 2*maxHeads)
 	for {
 		if err := stream.SetReadDeadline(time.Now().Add(headsTimeout)); err != nil {
 			return err
 		}
 		raw, err := readFrame(stream, maxHeads)
 		if err != nil {
+			return err
+		}
+		if err := pace.WaitN(n.ctx, len(raw)+headsCost); err != nil {
 			return err
 		}
 		var f headsFrame
@@ -236,10 +248,19 @@ func (n *Network) note(p peer.ID, issuer string, f headsFrame, first bool, strea
 		return fmt.Errorf("peer %s is not connected", p)
 	}
 	if first {
-		s.begin(issuer, stream)
+		if former := s.begin(issuer, stream); former != nil {
+			// The peer was killed and is back, and this side would find that
+			// out when it next says something there.
+			n.goes(func() {
+				_ = former.Close()
+				wake(s.whole)
+			})
+		}
 	} else if s.stream != stream {
 		return fmt.Errorf("peer %s speaks on another stream", p)
 	}
+	s.last = time.Now()
+	s.silence.Reset(headsSilence)
 	s.holds.merge(f)
 	if len(s.holds.Logs) > registry.MaxMembers {
 		return fmt.Errorf("%w: heads of %d logs", registry.ErrForm, len(s.holds.Logs))
@@ -250,13 +271,14 @@ func (n *Network) note(p peer.ID, issuer string, f headsFrame, first bool, strea
 		n.heard[issuer] = acknowledged
 	}
 	for log, head := range f.Logs {
-		if at := own[log]; at.Size == head.Size && at.Root != head.Root {
+		at := own[log]
+		_, known := acknowledged[log]
+		if at.Size == head.Size && at.Root != head.Root || !known && len(acknowledged) == registry.MaxMembers {
 			continue
 		}
 		acknowledged[log] = max(acknowledged[log], head.Size)
 	}
 	s.study(f, first)
-	close(n.progress)
-	n.progress = make(chan struct{})
+	n.changed()
 	return nil
 }

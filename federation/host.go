@@ -4,6 +4,7 @@ package federation
 
 import (
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
@@ -11,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/gologshim"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 	libp2pquic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
@@ -62,6 +64,8 @@ func newHost(cfg NetworkConfig, g connmgr.ConnectionGater) (host.Host, error) {
 		libp2p.WithDialTimeout(dialTimeout),
 		libp2p.UserAgent("comity"),
 	}
+	// What is worth an operator's while is an error or in our log.
+	gologshim.SetDefaultHandler(slog.DiscardHandler)
 	if cfg.Transport != nil {
 		options = append(options, cfg.Transport...)
 	} else {

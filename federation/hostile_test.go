@@ -354,7 +354,8 @@ func TestFault62SlowPull(t *testing.T) {
 	})
 }
 
-// fault 62: a member that says nothing for ten seconds is not there.
+// fault 62: a member that says nothing for three seconds is not online, and is
+// when it speaks again; after ten seconds its connection is closed.
 func TestFault62SilentHeads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _, intruders := besieged(t, 1, 1)
@@ -363,11 +364,23 @@ func TestFault62SilentHeads(t *testing.T) {
 		for range 3 {
 			time.Sleep(3 * time.Second) // to be dialled again
 			c.until(5*time.Second, "connected", func() bool { return len(evil.Network().Peers()) == 1 })
-			evil.open(good, federation.HeadsProtocol, evil.hello(), map[string]any{})
-			c.until(time.Second, "online", func() bool { return len(good.Online()) == 1 })
-			took := c.until(12*time.Second, "offline", func() bool { return len(good.Online()) == 0 })
+			stream := evil.open(good, federation.HeadsProtocol, evil.hello(), map[string]any{})
+			for range 2 {
+				c.until(time.Second, "online", func() bool { return len(good.Online()) == 1 })
+				changed := good.Network.Changed()
+				took := c.until(5*time.Second, "offline", func() bool { return len(good.Online()) == 0 })
+				if took < 2*time.Second || took > 4*time.Second {
+					t.Errorf("offline after %v", took)
+				}
+				<-changed
+				time.Sleep(4 * time.Second)
+				if err := write(stream, map[string]any{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			took := c.until(12*time.Second, "disconnected", func() bool { return good.Conns() == 0 })
 			if took < 8*time.Second {
-				t.Errorf("offline after %v", took)
+				t.Errorf("disconnected after %v", took)
 			}
 		}
 	})

@@ -23,7 +23,7 @@ func (r *Replica) load(ctx context.Context) error {
 		heads: map[string]*head{}, views: map[string]*registry.Record{}, brokers: map[string]*registry.Record{},
 		stops: map[string][]registry.Entry{}, cache: newLRU(r.cache.size),
 		heard: map[string]Row{}, proposals: map[string]*registry.SignedCharter{}, forked: map[string]int64{},
-		evidence: map[string]Evidence{},
+		evidence: map[string]Evidence{}, lastIAT: r.lastIAT,
 	}
 	if k.chain, err = loadChain(s.Charters); err != nil {
 		return err
@@ -46,13 +46,15 @@ func (r *Replica) load(ctx context.Context) error {
 	if err := r.loadViews(&k, s.Views); err != nil {
 		return err
 	}
-	if err := r.loadLast(ctx, k.heads[r.log]); err != nil {
+	if err := r.loadLast(ctx, &k); err != nil {
 		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	k.certified, k.viewed, k.former = r.certified, r.viewed, r.former
-	k.list, k.listHash, k.restless = r.list, r.listHash, r.restless
+	if r.chain != nil && r.chain.Federation() == k.chain.Federation() { // else nobody of this one confirmed it
+		k.certified, k.viewed, k.former = r.certified, r.viewed, r.former
+		k.list, k.listHash, k.restless = r.list, r.listHash, r.restless
+	}
 	k.generation = r.generation + 1
 	r.known = k
 	r.refold(r.now())
@@ -244,7 +246,7 @@ func (r *Replica) loadViews(k *known, raws []string) error {
 			return damaged("view: %w", err)
 		}
 		if v.Issuer == r.issuer {
-			r.lastIAT = max(r.lastIAT, v.IssuedAt)
+			k.lastIAT = max(k.lastIAT, v.IssuedAt)
 		}
 		if err := k.chain.VerifyView(v); err != nil {
 			r.logger.Warn("stored view does not count", "issuer", v.Issuer, "error", err)
@@ -256,8 +258,9 @@ func (r *Replica) loadViews(k *known, raws []string) error {
 }
 
 // loadLast notes when this broker last signed an entry.
-func (r *Replica) loadLast(ctx context.Context, h *head) error {
-	rows, err := r.store.Rows(ctx, r.log, max(h.Size-1, 0), h.Size)
+func (r *Replica) loadLast(ctx context.Context, k *known) error {
+	size := k.heads[r.log].Size
+	rows, err := r.store.Rows(ctx, r.log, max(size-1, 0), size)
 	if err != nil {
 		return fmt.Errorf("load replica: %w", err)
 	}
@@ -266,17 +269,18 @@ func (r *Replica) loadLast(ctx context.Context, h *head) error {
 		if err != nil {
 			return err
 		}
-		r.lastIAT = max(r.lastIAT, e.Record.IssuedAt)
+		k.lastIAT = max(k.lastIAT, e.Record.IssuedAt)
 	}
 	return nil
 }
 
-// checkClock refuses a clock that is behind what this broker signed before.
-func (r *Replica) checkClock(now time.Time) error {
-	behind := r.lastIAT - now.Unix()
+// checkClock refuses a clock that is behind what this broker signed before. mu
+// or writing is held.
+func (k *known) checkClock(now time.Time) error {
+	behind := k.lastIAT - now.Unix()
 	if behind <= int64(registry.MaxAhead/time.Second) {
 		return nil
 	}
 	return fmt.Errorf("%w: the clock is %v behind the last thing that this broker signed, at %s: set the clock; nothing is signed until then",
-		registry.ErrStale, time.Duration(behind)*time.Second, time.Unix(r.lastIAT, 0).UTC().Format(time.RFC3339))
+		registry.ErrStale, time.Duration(behind)*time.Second, time.Unix(k.lastIAT, 0).UTC().Format(time.RFC3339))
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/comity-network/comity/registry"
 )
 
-// proposalLife is for how long, in seconds, a member stays by a proposal that
-// it signed.
-const proposalLife = 7 * 24 * 3600
+// ProposalLife is for how long, in seconds since its iat, members sign a
+// proposal, and stay by it when they have signed.
+const ProposalLife = 7 * 24 * 3600
 
 // Propose signs a draft of the next charter: version, previous and iat are
 // set. A proposal that says the same is signed, not made again, so that members
@@ -29,7 +29,7 @@ func (r *Replica) Propose(ctx context.Context, draft registry.Charter) (*registr
 	latest := r.chain.Latest()
 	draft.Version, draft.Previous = latest.Version+1, latest.CID
 	for _, p := range r.sortedProposals() {
-		if draft.IssuedAt = p.IssuedAt; sameCharter(draft, p.Charter) {
+		if draft.IssuedAt = p.IssuedAt; r.pends(p) && sameCharter(draft, p.Charter) {
 			return r.approve(ctx, p)
 		}
 	}
@@ -68,6 +68,9 @@ func (r *Replica) Approve(ctx context.Context, cid string) (*registry.SignedChar
 }
 
 func (r *Replica) approve(ctx context.Context, p *registry.SignedCharter) (*registry.SignedCharter, error) {
+	if !r.pends(p) {
+		return nil, fmt.Errorf("%w: the proposed charter %s is more than seven days old: propose it anew", registry.ErrStale, p.CID)
+	}
 	if err := r.mayApprove(p.CID); err != nil {
 		return nil, err
 	}
@@ -78,14 +81,19 @@ func (r *Replica) approve(ctx context.Context, p *registry.SignedCharter) (*regi
 	return r.offerOwn(ctx, signed)
 }
 
+// pends reports whether a proposal may still be signed.
+func (r *Replica) pends(p *registry.SignedCharter) bool {
+	return p.IssuedAt+ProposalLife > r.now().Unix()
+}
+
 // mayApprove refuses a second signature for one version, unless the first is old.
 func (r *Replica) mayApprove(cid string) error {
 	if err := r.maySign(); err != nil {
 		return err
 	}
 	for _, p := range r.proposals {
-		if p.CID != cid && p.SignedBy(r.key.ID()) && p.IssuedAt+proposalLife > r.now().Unix() {
-			return fmt.Errorf("%w: this broker has signed the proposed charter %s for version %d, and may not sign another for seven days: wait until it is decided",
+		if p.CID != cid && p.SignedBy(r.key.ID()) && r.pends(p) {
+			return fmt.Errorf("%w: this broker has signed the proposed charter %s for version %d, which is pending, and may not sign another for seven days: wait until it is decided",
 				registry.ErrConflict, p.CID, p.Version)
 		}
 	}
@@ -106,6 +114,7 @@ func (r *Replica) offerOwn(ctx context.Context, charter *registry.SignedCharter)
 }
 
 // Proposals returns the charters that still lack approvals, the oldest first.
+// Those of more than ProposalLife ago are among them.
 func (r *Replica) Proposals() []*registry.SignedCharter {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -136,9 +145,6 @@ func (r *Replica) Adopt(ctx context.Context, charters [][]byte) error {
 	if err := r.mayAdopt(adopted); err != nil {
 		return err
 	}
-	r.mu.Lock()
-	r.certified = certified{} // by nobody of this federation
-	r.mu.Unlock()
 	r.checked.clear()
 	in := &intake{Update: Update{Log: r.log, Replace: true, Charters: signed}, chain: adopted, reload: true}
 	for _, raw := range charters {

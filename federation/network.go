@@ -88,7 +88,7 @@ type Network struct {
 type Peer struct {
 	ID        string
 	Issuer    string
-	Connected bool // a connection is open and heads are exchanged
+	Connected bool // a connection is open, and it says what it holds
 }
 
 // NewNetwork makes the host and listens. Nobody is dialled before Run.
@@ -105,13 +105,13 @@ func NewNetwork(ctx context.Context, cfg NetworkConfig) (*Network, error) {
 	if n.log == nil {
 		n.log = slog.Default()
 	}
-	vector := n.replica.Vector()
-	n.vector.Store(&vector)
-	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	own, err := PeerID(cfg.Key)
 	if err != nil {
 		return nil, err
 	}
+	vector := n.replica.Vector()
+	n.vector.Store(&vector)
+	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	n.members = newMembers(cfg.Replica, own, addressPolicy{allowPrivate: cfg.AllowPrivate}, n.log)
 	n.faults = newOffences(n.drop)
 	n.gater = newGater(n.members, n.faults)
@@ -228,7 +228,7 @@ func (n *Network) Peers() []Peer {
 	defer n.mu.Unlock()
 	for i, p := range peers {
 		id, err := peer.Decode(p.ID)
-		peers[i].Connected = err == nil && n.sessions[id] != nil && n.sessions[id].greeted
+		peers[i].Connected = err == nil && n.sessions[id] != nil && n.sessions[id].online()
 	}
 	slices.SortFunc(peers, func(a, b Peer) int {
 		return cmp.Or(cmp.Compare(a.Issuer, b.Issuer), cmp.Compare(a.ID, b.ID))
@@ -290,6 +290,11 @@ func (n *Network) Changed() <-chan struct{} {
 func (n *Network) tell() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.changed()
+}
+
+// changed is tell; mu is held.
+func (n *Network) changed() {
 	close(n.progress)
 	n.progress = make(chan struct{})
 }

@@ -10,6 +10,15 @@ import (
 // Conns is the number of open connections.
 func (n *Network) Conns() int { return len(n.host.Network().Conns()) }
 
+// Remembered is how many peers the network remembers something of.
+func (n *Network) Remembered() int {
+	n.shares.mu.Lock()
+	defer n.shares.mu.Unlock()
+	n.faults.mu.Lock()
+	defer n.faults.mu.Unlock()
+	return len(n.shares.peers) + len(n.faults.peers)
+}
+
 // Dials judges an address.
 func Dials(allow bool, a ma.Multiaddr) error { return addressPolicy{allowPrivate: allow}.dials(a) }
 

@@ -22,8 +22,8 @@ const (
 )
 
 // offences counts what peers did that no honest one does: signatures that do
-// not verify, frames that are no frames, floods. It is bounded by the number of
-// peers that ever connected and offended, and forgets.
+// not verify, frames that are no frames, floods. Only members are counted: who
+// is nobody comes back under another name.
 type offences struct {
 	drop func(peer.ID, string)
 

@@ -30,7 +30,7 @@ func (r *Replica) silent() error {
 		return fmt.Errorf("%w: two histories were signed with the key of this broker, which is proven and cannot be undone: stop the other process that has this key; the members must give this broker a new key",
 			registry.ErrFork)
 	case lastKey(m).Until != nil:
-		return fmt.Errorf("%w: this broker is not a member of the federation any more", registry.ErrConflict)
+		return fmt.Errorf("%w: this broker is not a member of the federation any more: comity federation create begins one of its own, and keeps its apps", registry.ErrConflict)
 	}
 	return nil
 }
@@ -45,6 +45,9 @@ func (r *Replica) mayMint(now time.Time) error {
 	}
 	if status := r.state.Brokers[r.issuer].Status; status != registry.BrokerActive {
 		return fmt.Errorf("%w: this broker is %s", registry.ErrStale, status)
+	}
+	if err := r.checkClock(now); err != nil {
+		return err
 	}
 	if lag, others := r.lag(now); lag > 0 {
 		return fmt.Errorf("%w: the clock of this machine is %d s behind the clocks of %d other members: set it", registry.ErrStale, int64(lag.Seconds()), others)

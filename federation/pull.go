@@ -89,9 +89,15 @@ func (n *Network) catchUp(s *session) error {
 			return err
 		}
 	}
-	if holds.Rest != n.replica.Vector().Rest {
-		return n.pull(s, pullRequest{Rest: true})
+	if holds.Rest == n.replica.Vector().Rest {
+		return nil
 	}
+	if err := n.pull(s, pullRequest{Rest: true}); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	s.rested = holds.Rest
+	n.mu.Unlock()
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 
@@ -122,7 +123,9 @@ func (d *dialler) settle(wanted []memberPeers, now time.Time) (back bool) {
 		if !a.busy && (a.next.IsZero() || !sameMember(&a.at, &m)) { // new, or somewhere else
 			*a = attempt{at: m, next: now.Add(d.yields(m))}
 		}
-		if a.connected = d.connected(m); a.connected {
+		// Who takes connections and says nothing on them is dialled as rarely
+		// as who takes none.
+		if a.connected = d.connected(m); a.connected && d.greeted(m) {
 			back = back || a.failed > 2
 			a.failed, a.next = 0, now.Add(d.yields(m))
 		}
@@ -154,6 +157,15 @@ func (d *dialler) connected(m memberPeers) bool {
 		}
 	}
 	return len(m.peers) > 0
+}
+
+// greeted says whether each peer of a member has said what it holds.
+func (d *dialler) greeted(m memberPeers) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !slices.ContainsFunc(m.peers, func(p peer.AddrInfo) bool {
+		return d.sessions[p.ID] == nil || !d.sessions[p.ID].greeted
+	})
 }
 
 // wanted are the members to be connected to.

@@ -72,7 +72,6 @@ type Replica struct {
 	// changes are told. It is taken before mu.
 	writing   sync.Mutex
 	unsure    bool // a write failed with unknown outcome: reload first
-	lastIAT   int64
 	announced announced
 	followers []func(News)
 
@@ -115,6 +114,7 @@ type known struct {
 
 	certified certified
 	viewed    time.Time // when the own newest view was signed, monotonic
+	lastIAT   int64     // of what this broker signed
 }
 
 // head is the newest checkpoint of one log, and what is stored of the log.

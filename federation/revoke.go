@@ -28,6 +28,10 @@ func (d *drafting) revocation(ctx context.Context, v registry.Revocation) (*regi
 
 func (d *drafting) homeRevocation(v registry.Revocation, state registry.ClientState) (*registry.Record, error) {
 	if v.Action == registry.Reinstate && !suspendedBy(state, d.issuer) {
+		if state.Status == registry.ClientSuspended && len(state.Because) > 0 {
+			return nil, fmt.Errorf("%w: client %s is suspended by %s, and not by this broker: nobody can lift that, and it ends by itself",
+				registry.ErrConflict, v.Client, state.Because[0].Issuer)
+		}
 		return nil, fmt.Errorf("%w: client %s is %s, and not suspended by this broker", registry.ErrConflict, v.Client, state.Status)
 	}
 	v.Sequence, v.Previous = state.Sequence+1, state.Last
@@ -55,7 +59,7 @@ func suspendedBy(state registry.ClientState, issuer string) bool {
 func (d *drafting) memberRevocation(v registry.Revocation, home string) (*registry.Record, error) {
 	switch v.Action {
 	case registry.Reinstate:
-		return nil, fmt.Errorf("%w: only its home %s can reinstate client %s", registry.ErrConflict, home, v.Client)
+		return nil, fmt.Errorf("%w: only its home %s can reinstate client %s; a suspension by another member ends by itself", registry.ErrConflict, home, v.Client)
 	case registry.Revoke:
 		for _, e := range d.history {
 			if r := e.Record; r.Issuer == d.issuer && r.Revocation != nil && r.Revocation.Action == registry.Revoke {

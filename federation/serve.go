@@ -105,14 +105,14 @@ func (n *Network) documents(ask pullRequest) []Inbound {
 		}
 	}
 	if ask.Rest {
+		for _, c := range n.replica.Proposals() {
+			all = append(all, Inbound{Charter: c.Raw})
+		}
 		for _, raw := range n.replica.HeardStops() {
 			all = append(all, Inbound{Heard: raw})
 		}
 		for _, raw := range n.replica.EvidenceDocuments() {
 			all = append(all, Inbound{Evidence: raw})
-		}
-		for _, c := range n.replica.Proposals() {
-			all = append(all, Inbound{Charter: c.Raw})
 		}
 	}
 	return all[:min(len(all), maxPulled)]

@@ -24,7 +24,10 @@ type session struct {
 	issuer  string
 	greeted bool           // the peer has said what it holds
 	stream  network.Stream // on which it did
+	last    time.Time      // when it last said something
+	silence *time.Timer    // tells when that is long ago
 	holds   Vector
+	rested  string               // the Rest of which all was taken
 	views   map[string]int64     // times of views that it holds
 	urgent  bool                 // do not wait for gossip to bring what is missing
 	bad     map[string]time.Time // logs that it should not be asked for until then
@@ -32,14 +35,22 @@ type session struct {
 	blocked bool                 // something that it has is being pulled from another peer
 }
 
-// begin starts over with what a peer says in its first frame.
-func (s *session) begin(issuer string, stream network.Stream) {
-	if s.stream != nil && s.stream != stream {
+// begin starts over with what a peer says in its first frame. It returns the
+// connection on which it spoke before, if that is another one.
+func (s *session) begin(issuer string, stream network.Stream) (former network.Conn) {
+	if s.stream != nil {
 		_ = s.stream.Reset()
+		if former = s.stream.Conn(); former == stream.Conn() {
+			former = nil
+		}
 	}
 	s.issuer, s.stream, s.greeted = issuer, stream, true
 	s.holds, s.views, s.urgent = Vector{}, nil, true
+	return former
 }
+
+// online: the peer has said what it holds, and still speaks.
+func (s *session) online() bool { return s.greeted && time.Since(s.last) < headsSilence }
 
 // study has a frame looked at.
 func (s *session) study(f headsFrame, first bool) {
@@ -107,11 +118,9 @@ func (n *Network) notifee() network.Notifiee {
 				n.open(c.RemotePeer())
 			}
 		},
-		DisconnectedF: func(net network.Network, c network.Conn) {
+		DisconnectedF: func(_ network.Network, c network.Conn) {
 			n.gater.disconnected(c)
-			if net.Connectedness(c.RemotePeer()) != network.Connected {
-				n.end(c.RemotePeer())
-			}
+			n.end(c.RemotePeer())
 		},
 	}
 }
@@ -125,7 +134,7 @@ func (n *Network) open(p peer.ID) {
 	}
 	s := &session{
 		peer: p, kick: make(chan struct{}, 1), whole: make(chan struct{}, 1), errand: make(chan struct{}, 1),
-		bad: map[string]time.Time{},
+		bad: map[string]time.Time{}, silence: time.AfterFunc(headsSilence, n.tell),
 	}
 	s.ctx, s.cancel = context.WithCancel(n.ctx)
 	n.sessions[p] = s
@@ -135,24 +144,30 @@ func (n *Network) open(p peer.ID) {
 
 // speaking speaks again when a stream broke and the connection did not.
 func (n *Network) speaking(s *session) {
-	for delay := 100 * time.Millisecond; s.ctx.Err() == nil; delay = min(2*delay, headsTimeout) {
+	for delay := minSpeak; s.ctx.Err() == nil; delay = min(2*delay, headsTimeout) {
+		began := time.Now()
 		if err := n.speak(s.ctx, s); err != nil && s.ctx.Err() == nil {
 			n.log.Debug("cannot tell heads to a peer", "peer", s.peer, "error", err)
+		}
+		if time.Since(began) > headsTimeout {
+			delay = minSpeak
 		}
 		_ = sleep(s.ctx, jittered(delay))
 	}
 }
 
+// end ends the session with a peer unless another connection is open.
 func (n *Network) end(p peer.ID) {
 	n.mu.Lock()
 	s := n.sessions[p]
-	delete(n.sessions, p)
-	n.mu.Unlock()
-	if s != nil {
+	if s != nil && n.host.Network().Connectedness(p) != network.Connected {
+		delete(n.sessions, p)
 		s.cancel()
+		s.silence.Stop()
 		n.shares.forget(p)
-		n.tell()
+		n.changed()
 	}
+	n.mu.Unlock()
 	wake(n.lost)
 }
 

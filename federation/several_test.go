@@ -31,6 +31,7 @@ type member struct {
 	issuer  string
 	log     string
 	store   *memstore.Store
+	skew    time.Duration // of its clock
 	changes []federation.Change
 	news    []federation.News
 }
@@ -97,7 +98,7 @@ func (m *member) open() {
 func (m *member) tryOpen() (err error) {
 	m.changes = nil
 	m.Replica, err = federation.Open(m.s.t.Context(), federation.Config{
-		Store: m.store, Key: m.key, Issuer: m.issuer, Now: func() time.Time { return m.s.now },
+		Store: m.store, Key: m.key, Issuer: m.issuer, Now: func() time.Time { return m.s.now.Add(m.skew) },
 		Log: slog.New(slog.DiscardHandler), CacheSize: 4,
 		OnChange: func(c federation.Change) { m.changes = append(m.changes, c) },
 	})

@@ -66,8 +66,8 @@ func (r *Replica) Vector() Vector {
 // of one thing differ, and one is enough.
 func (k *known) rest() string {
 	digest := sha256.New()
-	for _, raw := range k.heardStops() {
-		fmt.Fprintln(digest, "heard", registry.CID([]byte(raw)))
+	for _, cid := range slices.Sorted(maps.Keys(k.heardStops())) {
+		fmt.Fprintln(digest, "heard", cid)
 	}
 	for _, key := range slices.Sorted(maps.Keys(k.evidence)) {
 		if k.evidence[key].document() != nil {
@@ -105,10 +105,13 @@ func (r *Replica) wants(ctx context.Context, log string, peer LogHead) (from int
 		return 0, false, nil
 	}
 	h := r.headOf(log, m.Issuer)
-	until := lastKey(m).Until
+	key := lastKey(m)
+	until := key.Until
 	r.mu.RUnlock()
 	switch {
 	case peer.Size < 0:
+		return 0, false, nil
+	case peer.Size > h.Size && peer.Size < key.From: // by the key before
 		return 0, false, nil
 	case peer.Size > h.Size && until != nil && h.Size >= *until:
 		return 0, false, nil

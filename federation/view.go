@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/comity-network/comity/registry"
@@ -115,8 +116,8 @@ func (r *Replica) signView(ctx context.Context, v registry.View, now time.Time) 
 	if err != nil {
 		return fmt.Errorf("store view: %w", err)
 	}
-	r.lastIAT = max(r.lastIAT, record.IssuedAt)
 	r.mu.Lock()
+	r.lastIAT = max(r.lastIAT, record.IssuedAt)
 	r.views[r.issuer] = record
 	r.viewed = now
 	r.restless = r.listHash != v.StopHash
@@ -142,10 +143,19 @@ func (r *Replica) untilNext(now time.Time) time.Duration {
 }
 
 // certify looks whether the views confirm the stop list, and remembers the best
-// time. mu is held.
+// time. A view of a list that was held here before confirms it as well: its
+// author knew of no stop that is not known here. Else a member that changes the
+// list several times a second would keep everybody from ever agreeing. mu is
+// held.
 func (r *Replica) certify(now time.Time) registry.Certification {
 	views := make([]*registry.Record, 0, len(r.views))
 	for _, v := range r.views {
+		if slices.ContainsFunc(r.former, func(f formerList) bool { return f.hash == v.View.StopHash && f.list.Count() == v.View.StopCount }) {
+			body, record := *v.View, *v
+			body.StopHash, body.StopCount = r.listHash, r.list.Count()
+			record.View = &body
+			v = &record
+		}
 		views = append(views, v)
 	}
 	c := registry.Certify(r.chain, views, r.listHash, r.list.Count(), nil, 0, now)

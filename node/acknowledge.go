@@ -10,11 +10,12 @@ import (
 	"github.com/comity-network/comity/registry"
 )
 
-// registerWait bounds how long a registration waits for other members, and
-// registerAcks is how many it waits for, where so many are online.
+// registerAcks is how many other members a registration waits for, where so many
+// are online, and silence is for how long without any of them answering: one
+// that was killed counts as online until its connection is given up.
 const (
-	registerWait = 5 * time.Second
 	registerAcks = 2
+	silence      = 2 * time.Second
 	// absence is how long members that are not connected are waited for: a
 	// connection that was made twice is closed once, and opened again.
 	absence = 300 * time.Millisecond
@@ -32,39 +33,38 @@ func (n *Node) logOf(key string) string {
 }
 
 // acknowledged are the members that have stored a log up to size, this broker
-// among them; missing are those that are online and have not.
-func (n *Node) acknowledged(log string, size int64) (have, missing []string) {
-	network := n.network.Load()
+// among them; of those that have not, missing are online and away are not.
+func (n *Node) acknowledged(log string, size int64) (have, missing, away []string) {
+	network := n.network
 	have = network.Acknowledged(log, size)
-	for _, issuer := range network.Online() {
-		if n.replica.BrokerStatus(issuer) == registry.BrokerActive && !slices.Contains(have, issuer) {
-			missing = append(missing, issuer)
+	online := network.Online()
+	for _, m := range n.replica.Chain().ActiveMembers() {
+		switch {
+		case slices.Contains(have, m.Issuer), n.replica.BrokerStatus(m.Issuer) != registry.BrokerActive:
+		case slices.Contains(online, m.Issuer):
+			missing = append(missing, m.Issuer)
+		default:
+			away = append(away, m.Issuer)
 		}
 	}
-	return have, missing
-}
-
-// absent reports whether some active member is neither connected nor among
-// those that have acknowledged something.
-func (n *Node) absent(have, missing []string) bool {
-	return len(have)+len(missing) < len(n.replica.Chain().ActiveMembers())
+	return have, missing, away
 }
 
 // awaitMembers waits until two other members have stored the own log up to
 // size, or all that are online where these are fewer.
 func (n *Node) awaitMembers(ctx context.Context, size int64) {
-	deadline := time.NewTimer(registerWait)
+	deadline := time.NewTimer(silence)
 	defer deadline.Stop()
 	grace := time.NewTimer(absence)
 	defer grace.Stop()
 	waited := false
 	for log := n.ownLog(); ; {
-		changed := n.network.Load().Changed()
-		have, missing := n.acknowledged(log, size)
+		changed := n.network.Changed()
+		have, missing, away := n.acknowledged(log, size)
 		if len(have) > registerAcks { // this broker is one of them
 			return
 		}
-		if len(missing) == 0 && (waited || !n.absent(have, missing)) {
+		if len(missing) == 0 && (waited || len(away) == 0) {
 			return
 		}
 		select {
@@ -93,7 +93,7 @@ func (n *Node) holders(ctx context.Context, client string) ([]string, error) {
 	var all []string
 	first := true
 	for log, size := range sizes {
-		have, _ := n.acknowledged(log, size)
+		have := n.network.Acknowledged(log, size)
 		if first {
 			all, first = have, false
 			continue

@@ -15,8 +15,10 @@ import (
 const (
 	// staleEvery is how often it is looked whether this broker is stale.
 	staleEvery = 250 * time.Millisecond
-	// catchUpWait bounds the wait for members beyond a quorum.
-	catchUpWait = 2 * time.Second
+	// How long members beyond a quorum are waited for: those that are not
+	// connected, and those that are, and have more than is here.
+	meetWait    = 2 * time.Second
+	catchUpWait = 5 * time.Second
 )
 
 // watchFreshness notices when this broker becomes stale, though nobody may ask.
@@ -49,10 +51,10 @@ func (b *backlog) open() {
 
 // caughtUp returns nil when this broker, which was down or cut off before, may
 // act on the stop list that a quorum has confirmed. The views that did so may
-// be a second older than a stop that their authors have on their disks by now.
-// So it first holds all that the connected members hold: of as many as make a
-// quorum with it in any case, and of the others for catchUpWait, since one that
-// claims more than there is must not stop everybody.
+// be older than a stop that their authors have on their disks by now. So it
+// first holds all that the connected members hold: of as many as make a quorum
+// with it in any case, and of the others for a moment, since one that is down,
+// or claims more than there is, must not stop everybody.
 func (n *Node) caughtUp() error {
 	b := &n.backlog
 	b.mu.Lock()
@@ -64,33 +66,19 @@ func (n *Node) caughtUp() error {
 	if b.waited.IsZero() {
 		b.waited = now
 	}
-	need, have := n.replica.Chain().ViewQuorum()-1, 0
-	var missing []string
-	for _, issuer := range n.network.Load().Online() {
-		switch {
-		case n.replica.BrokerStatus(issuer) != registry.BrokerActive:
-		case n.covers(issuer):
-			have++
-		default:
-			missing = append(missing, issuer)
-		}
+	level, ahead, err := n.network.Compare()
+	if err != nil {
+		return fmt.Errorf("%w: catching up: %w", registry.ErrStale, err)
 	}
-	if have < need || len(missing) > 0 && now.Sub(b.waited) < catchUpWait {
-		return fmt.Errorf("%w: catching up: all records of %d other members are here, %d needed; behind %s",
-			registry.ErrStale, have, need, strings.Join(missing, ", "))
+	chain, waited := n.replica.Chain(), now.Sub(b.waited)
+	need, others := chain.ViewQuorum()-1, len(chain.ActiveMembers())-1
+	switch {
+	case len(level) < need,
+		len(level)+len(ahead) < others && waited < meetWait,
+		len(ahead) > 0 && waited < catchUpWait:
+		return fmt.Errorf("%w: catching up: all that %d of %d other members hold is here, %d needed; ahead are: %s",
+			registry.ErrStale, len(level), others, need, strings.Join(ahead, ", "))
 	}
 	b.done = true
 	return nil
-}
-
-// covers reports whether this replica holds all that a member has said that it
-// holds.
-func (n *Node) covers(issuer string) bool {
-	own, heads := n.replica.Vector().Logs, n.network.Load().Heads(issuer)
-	for log, size := range heads {
-		if own[log].Size < size {
-			return false
-		}
-	}
-	return len(heads) > 0
 }

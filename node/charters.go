@@ -28,7 +28,7 @@ func (n *Node) followCharters(ctx context.Context) error {
 	tick := time.NewTicker(askLeaving)
 	defer tick.Stop()
 	var last time.Time
-	for turn := 0; ; turn++ {
+	for turn := 0; ; {
 		select {
 		case <-ctx.Done():
 			return nil
@@ -45,6 +45,7 @@ func (n *Node) followCharters(ctx context.Context) error {
 			continue
 		}
 		source := others[turn%len(others)]
+		turn++
 		if err := n.fetchCharters(ctx, source); err != nil && ctx.Err() == nil {
 			n.log.Debug("no newer charter over HTTP", "from", source, "error", err)
 		}
@@ -63,7 +64,7 @@ func (n *Node) askEvery() time.Duration {
 			return askLeaving
 		}
 	}
-	if len(n.network.Load().Online()) == 0 {
+	if len(n.network.Online()) == 0 {
 		return askAlone
 	}
 	return 0

@@ -4,8 +4,10 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/comity-network/comity/federation"
@@ -120,14 +122,13 @@ func (n *Node) foundAnew(ctx context.Context, limits membership.Limits) error {
 // join asks for membership until that has come to its end.
 func (n *Node) join(ctx context.Context) error {
 	admitted, err := n.applicant.Run(ctx)
+	if errors.Is(err, membership.ErrRefused) {
+		return fmt.Errorf("%w; --join can name another member, and a new --data directory begins a federation of its own", err)
+	}
 	if err != nil || !admitted {
 		return err
 	}
-	select {
-	case n.moved <- struct{}{}:
-	case <-ctx.Done():
-	}
-	return nil
+	return n.announce(ctx)
 }
 
 // asking is the standing of the request for membership while there is one.
@@ -155,8 +156,15 @@ func (n *Node) asksFirst() (federation string, asks bool) {
 }
 
 // fresh returns nil when this broker may act on what it knows of the
-// federation; otherwise what is missing.
+// federation; otherwise an error whose text is what is missing.
 func (n *Node) fresh() error {
+	if err := n.lacking(); err != nil {
+		return staleError{err}
+	}
+	return nil
+}
+
+func (n *Node) lacking() error {
 	if s, waiting := n.asking(); waiting && s.Fresh {
 		n.backlog.open()
 		return fmt.Errorf("%w: %s", registry.ErrStale, s)
@@ -172,13 +180,23 @@ func (n *Node) fresh() error {
 	return n.caughtUp()
 }
 
+// staleError is the error of a stale broker without the word in front by which
+// programs know it: whoever shows it says that word, or a better one.
+type staleError struct{ error }
+
+func (e staleError) Error() string {
+	return strings.TrimPrefix(e.error.Error(), registry.ErrStale.Error()+": ")
+}
+
+func (e staleError) Unwrap() error { return e.error }
+
 // closed says why this broker cannot take part in decisions on membership.
 func (n *Node) closed() error {
 	if s, waiting := n.asking(); waiting {
-		return fmt.Errorf("this broker asks for membership itself (%s): nobody can be admitted here before that has ended", s)
+		return fmt.Errorf("this broker asks for membership itself, at %s, and decides nothing before that has ended", s.URL)
 	}
 	if status := n.replica.BrokerStatus(n.cfg.Issuer); status != registry.BrokerActive {
-		return fmt.Errorf("this broker is %s and decides nothing in the federation", status)
+		return fmt.Errorf("this broker is %s in federation %s, and decides nothing there", status, n.replica.Chain().Federation())
 	}
 	return nil
 }

@@ -39,7 +39,7 @@ func (n *Node) ShowFederation(ctx context.Context) (admin.Federation, error) {
 
 func (n *Node) joiningStatus() *admin.Joining {
 	s, waiting := n.asking()
-	if !waiting {
+	if !waiting && s.State != membership.Refused {
 		return nil
 	}
 	return &admin.Joining{URL: s.URL, Federation: s.Federation, Request: s.Request, State: string(s.State), Trouble: s.Trouble}
@@ -51,9 +51,8 @@ func (n *Node) FoundFederation(ctx context.Context, limits membership.Limits) (a
 		if err := n.foundAnew(ctx, limits); err != nil {
 			return admin.Decision{}, err
 		}
-		select {
-		case n.moved <- struct{}{}:
-		case <-ctx.Done():
+		if err := n.announce(ctx); err != nil {
+			return admin.Decision{}, err
 		}
 		return n.decision(membership.Outcome{Charter: n.replica.Chain().Latest(), InForce: true}), nil
 	}

@@ -30,7 +30,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"time"
 
 	"github.com/comity-network/comity/federation"
@@ -56,8 +55,7 @@ type Node struct {
 	store   *store.Store
 	replica *federation.Replica
 	peers   *http.Client // guarded, for other brokers
-	network atomic.Pointer[federation.Network]
-	moved   chan struct{} // to runNetwork: this broker came into another federation
+	network *federation.Network
 	desk    *membership.Desk
 	backlog backlog // what is to be caught up before this broker is fresh
 
@@ -79,7 +77,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, log: cfg.Log, started: cfg.Now(), moved: make(chan struct{})}
+	n := &Node{cfg: cfg, log: cfg.Log, started: cfg.Now()}
 	for _, step := range []func(context.Context) error{
 		n.openDirectory, n.openTLS, n.openReplica, n.openMembership, n.openSites, n.openOAuth, n.openNetwork, n.announce,
 	} {
@@ -181,7 +179,7 @@ func (n *Node) tokenKeys() []registry.JWK     { return []registry.JWK{n.keys.tok
 
 // describe is what this broker says of itself.
 func (n *Node) describe() registry.Broker {
-	addresses := append([]string{}, n.network.Load().Addresses()...)
+	addresses := append([]string{}, n.network.Addresses()...)
 	return registry.Broker{
 		Organisation: n.cfg.Organisation,
 		Endpoints:    n.oauth.Endpoints(),
@@ -213,8 +211,8 @@ func (n *Node) announce(ctx context.Context) error {
 // Close gives everything back. Run has returned, or was never called.
 func (n *Node) Close() error {
 	var errs []error
-	if network := n.network.Load(); network != nil {
-		errs = append(errs, network.Close())
+	if n.network != nil {
+		errs = append(errs, n.network.Close())
 	}
 	if n.peers != nil {
 		n.peers.CloseIdleConnections()

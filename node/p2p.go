@@ -31,19 +31,14 @@ func (n *Node) openNetwork(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	network, err := n.newNetwork(ctx, listen)
-	if err != nil {
-		return fmt.Errorf("%w; --p2p names other addresses", err)
-	}
-	n.network.Store(network)
-	return nil
-}
-
-func (n *Node) newNetwork(ctx context.Context, listen []string) (*federation.Network, error) {
-	return federation.NewNetwork(ctx, federation.NetworkConfig{
+	n.network, err = federation.NewNetwork(ctx, federation.NetworkConfig{
 		Replica: n.replica, Key: n.keys.peer, Listen: listen, Announce: n.cfg.P2PAnnounce,
 		HTTP: n.peers, Datastore: n.store.Datastore(), Now: n.cfg.Now, Log: n.log, AllowPrivate: n.cfg.reachesPrivate(),
 	})
+	if err != nil {
+		return fmt.Errorf("%w; --p2p says where to listen, --p2p-announce what others are told", err)
+	}
+	return nil
 }
 
 // listenP2P says where to listen for other members.
@@ -101,36 +96,4 @@ func freePort(port int) (int, error) {
 		return 0, err
 	}
 	return t.Addr().(*net.TCPAddr).Port, u.Close()
-}
-
-// runNetwork runs the peer-to-peer network until ctx ends. When this broker has
-// come into another federation, the network is made anew for that one.
-func (n *Node) runNetwork(ctx context.Context) error {
-	for {
-		inner, cancel := context.WithCancel(ctx)
-		done := make(chan error, 1)
-		go func() { done <- n.network.Load().Run(inner) }()
-		select {
-		case err := <-done:
-			cancel()
-			return err
-		case <-n.moved:
-			cancel()
-			if err := <-done; err != nil {
-				return err
-			}
-		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err := n.network.Load().Close(); err != nil {
-			n.log.Warn("closing the network of the former federation", "error", err)
-		}
-		if err := n.openNetwork(ctx); err != nil {
-			return err
-		}
-		if err := n.announce(ctx); err != nil {
-			return err
-		}
-	}
 }

@@ -44,7 +44,7 @@ func (n *Node) Run(ctx context.Context, ready func(Ready)) error {
 	group.Go(func() error { return serve(ctx, newServer(handler, n.log), public) })
 	group.Go(func() error { return serve(ctx, &http.Server{Handler: admin.Handler(n)}, control) })
 	group.Go(func() error { return n.replica.Run(ctx) })
-	group.Go(func() error { return n.runNetwork(ctx) })
+	group.Go(func() error { return n.network.Run(ctx) })
 	group.Go(func() error { return n.desk.Run(ctx) })
 	group.Go(func() error { return n.followCharters(ctx) })
 	group.Go(func() error { return n.watchFreshness(ctx) })
@@ -77,7 +77,9 @@ func (n *Node) sayReady(ctx context.Context, ready func(Ready)) {
 		case <-n.applicant.Contacted():
 		}
 		s, waiting := n.applicant.Standing()
-		r.Federation, r.Joining = s.Federation, waiting
+		if r.Federation, r.Joining = s.Federation, waiting; !waiting {
+			r.Federation = n.federation()
+		}
 	} else {
 		r.Federation = n.federation()
 	}

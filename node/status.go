@@ -22,11 +22,11 @@ func (n *Node) Status(ctx context.Context) (admin.Status, error) {
 	s := admin.Status{
 		Issuer: n.cfg.Issuer, Version: BuildVersion().Version,
 		Federation: chain.Federation(), CharterVersion: chain.Latest().Version,
-		PeerID: n.keys.peerID, Addresses: n.network.Load().Addresses(), Members: n.members(ctx), Joining: n.joiningStatus(),
+		PeerID: n.keys.peerID, Addresses: n.network.Addresses(), Members: n.members(ctx), Joining: n.joiningStatus(),
 		Fresh: true, Clients: n.countClients(), Outbox: int(depth), Store: n.cfg.Store,
 		Uptime: int64(n.cfg.Now().Sub(n.started).Seconds()),
 	}
-	for _, p := range n.network.Load().Peers() {
+	for _, p := range n.network.Peers() {
 		if p.Connected {
 			s.Peers++
 		}
@@ -43,7 +43,7 @@ func (n *Node) Status(ctx context.Context) (admin.Status, error) {
 // members lists the members of the federation with what this node knows of
 // each.
 func (n *Node) members(ctx context.Context) []admin.Member {
-	network := n.network.Load()
+	network := n.network
 	online, log := network.Online(), n.ownLog()
 	all := []admin.Member{}
 	for _, m := range publish.Members(ctx, n.replica, n.cfg.Now()) {

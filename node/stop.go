@@ -16,7 +16,7 @@ import (
 // How long a stop is watched. Members and sites that are slower get it all the
 // same: by sync, and from the outbox.
 const (
-	memberWait = 10 * time.Second // for the members that are online
+	memberWait = 10 * time.Second // for the members that are online, while they answer: see silence
 	siteWait   = 2 * time.Second  // for the sites, after all members
 	sitePoll   = 10 * time.Millisecond
 )
@@ -38,23 +38,23 @@ func (n *Node) StopApp(ctx context.Context, stop admin.Stop, progress func(admin
 	return n.watchStop(ctx, stop, record, index, began, progress)
 }
 
-// watchStop reports who has acknowledged a stop, at every change, until all
-// members that are online and all sites that are to be told have, or their
-// time is over.
+// watchStop reports who has acknowledged a stop, at once and at every change,
+// until all members that are online and all sites that are to be told have, or
+// their time is over.
 func (n *Node) watchStop(ctx context.Context, stop admin.Stop, record *registry.Record, index int64, began time.Time, progress func(admin.StopProgress)) error {
 	toTell, err := n.store.WaitingChanges(ctx, stop.ClientID)
 	if err != nil {
 		return err
 	}
 	last := admin.StopProgress{Online: -1}
-	members, grace := time.NewTimer(memberWait), time.NewTimer(absence)
+	members, grace := time.NewTimer(silence), time.NewTimer(absence)
 	defer members.Stop()
 	defer grace.Stop()
 	tick := time.NewTicker(sitePoll)
 	defer tick.Stop()
 	var sites <-chan time.Time // runs when all members have acknowledged
 	for membersDone, waited := false, false; ; {
-		changed := n.network.Load().Changed()
+		changed := n.network.Changed()
 		state, err := n.replica.Client(ctx, stop.ClientID)
 		if err != nil {
 			return err
@@ -67,9 +67,12 @@ func (n *Node) watchStop(ctx context.Context, stop admin.Stop, record *registry.
 			ClientID: stop.ClientID, Action: string(stop.Action), State: string(state.Status), Record: record.CID, Index: index,
 			SitesTold: max(0, toTell-waiting), SitesToTell: toTell, Millis: float64(time.Since(began).Microseconds()) / 1000,
 		}
-		p.Acknowledged, p.Missing = n.acknowledged(n.ownLog(), index+1)
+		p.Acknowledged, p.Missing, p.Away = n.acknowledged(n.ownLog(), index+1)
 		p.Online = len(p.Missing) + len(p.Acknowledged)
-		all := len(p.Missing) == 0 && (waited || !n.absent(p.Acknowledged, p.Missing))
+		if len(p.Acknowledged) > len(last.Acknowledged) {
+			members.Reset(min(silence, memberWait-time.Since(began)))
+		}
+		all := len(p.Missing) == 0 && (waited || len(p.Away) == 0)
 		if membersDone = membersDone || all; membersDone && sites == nil {
 			sites = time.After(siteWait)
 		}
@@ -99,7 +102,7 @@ func (n *Node) watchStop(ctx context.Context, stop admin.Stop, record *registry.
 
 // moved reports whether there is something new to tell.
 func moved(last, p admin.StopProgress) bool {
-	return last.Online != p.Online || len(last.Acknowledged) != len(p.Acknowledged) ||
+	return last.Online != p.Online || len(last.Acknowledged) != len(p.Acknowledged) || len(last.Away) != len(p.Away) ||
 		last.SitesTold != p.SitesTold || last.State != p.State
 }
 

@@ -130,10 +130,9 @@ func newFederation(t testing.TB, n int) *federation {
 	t.Helper()
 	f := &federation{t: t, clock: newClock()}
 	f.charter = registry.Charter{
-		Name: "test", Version: 1, IssuedAt: f.clock.Unix() - 1000, Threshold: 1, MaxSuspension: 86400, SuspensionQuota: 20,
+		Version: 1, IssuedAt: f.clock.Unix() - 1000, Threshold: 1, MaxSuspension: 86400, SuspensionQuota: 20,
 		MaxAge: 120, ClientsPerMember: 1000,
 	}
-	var keys []registry.SigningKey
 	for range n {
 		b := &broker{fed: f, record: registry.GenerateSigningKey(), token: registry.GenerateSigningKey(), asked: map[string]int{}}
 		b.Server = httptest.NewServer(b)
@@ -143,17 +142,29 @@ func newFederation(t testing.TB, n int) *federation {
 		f.charter.Members = append(f.charter.Members, registry.Member{
 			Issuer: b.issuer, State: registry.MemberActive, Keys: []registry.MemberKey{{Key: b.record.JWK()}},
 		})
-		keys = append(keys, b.record)
 	}
 	f.charter.Threshold = n/2 + 1
-	first, err := registry.NewCharter(f.charter, keys...)
-	must(t, err)
-	f.chain, err = registry.NewChain(first)
-	must(t, err)
+	f.found("test")
 	for _, b := range f.brokers {
 		b.announce()
 	}
 	return f
+}
+
+// found makes the members a federation of that name, whatever they were before.
+func (f *federation) found(name string) {
+	f.t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.charter.Name = name
+	var keys []registry.SigningKey
+	for _, b := range f.brokers {
+		keys = append(keys, b.record)
+	}
+	first, err := registry.NewCharter(f.charter, keys...)
+	must(f.t, err)
+	f.chain, err = registry.NewChain(first)
+	must(f.t, err)
 }
 
 // amend adds a charter that change makes out of the latest.

@@ -28,14 +28,21 @@ type cluster struct {
 // `comity federation create` takes them.
 func newCluster(t testing.TB, limits ...string) *cluster {
 	t.Helper()
+	return newClusterWith(t, func(int) process.Config {
+		return process.Config{Args: []string{"--allow-private-addresses"}}
+	}, limits...)
+}
+
+func newClusterWith(t testing.TB, config func(i int) process.Config, limits ...string) *cluster {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	t.Cleanup(cancel)
 	c := &cluster{world: &world{TB: t, ctx: ctx, dir: t.TempDir(), secrets: &app.Secrets{}, logs: &logBuffer{}}}
 	var err error
 	c.all, err = process.StartFederation(ctx, 3, func(i int) (process.Config, error) {
-		return process.Config{
-			Binary: binary, Dir: filepath.Join(c.dir, "broker-"+string(rune('a'+i))), Args: []string{"--allow-private-addresses"},
-		}, nil
+		cfg := config(i)
+		cfg.Binary, cfg.Dir = binary, filepath.Join(c.dir, "broker-"+string(rune('a'+i)))
+		return cfg, nil
 	}, limits...)
 	t.Cleanup(func() {
 		for i, n := range c.all {
@@ -68,6 +75,17 @@ func (c *cluster) in(t *testing.T) *cluster {
 	w := *c.world
 	w.TB = t
 	return &cluster{world: &w, all: c.all}
+}
+
+// join adds a broker that runs to the federation of the others.
+func (c *cluster) join(n *process.Node) {
+	c.Helper()
+	_, err := c.all.Admit(c.ctx, n)
+	if err != nil {
+		c.Fatal(err)
+	}
+	c.all = append(c.all, n)
+	c.agree()
 }
 
 func (c *cluster) status(i int) process.Status {
@@ -145,20 +163,38 @@ func (c *cluster) stopped(a *app.App, reason string) {
 	}
 }
 
+// stopResult is what a command that stops a client says at its end.
+type stopResult struct {
+	State        string   `json:"state"`
+	Acknowledged []string `json:"acknowledged_by"`
+	Missing      []string `json:"missing"`
+	Away         []string `json:"away"`
+	Millis       float64  `json:"ms"`
+}
+
 // stop runs a command that stops a client, at one broker, and wants the
 // acknowledgement of so many members.
-func (c *cluster) stop(i, members int, args ...string) {
+func (c *cluster) stop(i, members int, args ...string) (done stopResult) {
 	c.Helper()
-	var done struct {
-		Acknowledged []string `json:"acknowledged_by"`
-		Missing      []string `json:"missing"`
-	}
 	if err := c.all[i].JSON(c.ctx, &done, append([]string{"app"}, args...)...); err != nil {
 		c.Fatal(err)
 	}
-	if len(done.Acknowledged) != members || len(done.Missing) > 0 {
-		c.Errorf("acknowledged by %v, not by %v, expected %d", done.Acknowledged, done.Missing, members)
+	late := len(done.Missing) + len(done.Away)
+	if len(done.Acknowledged) != members || members+late != len(c.all) {
+		c.Errorf("acknowledged by %v, not by %v and %v, expected %d", done.Acknowledged, done.Missing, done.Away, members)
 	}
+	return done
+}
+
+// refusesTo runs a command at one broker that must fail, in one line.
+func (c *cluster) refusesTo(i int, args ...string) string {
+	c.Helper()
+	_, err := c.all[i].Run(c.ctx, args...)
+	exit := (*process.ExitError)(nil)
+	if !errors.As(err, &exit) || exit.Code != 1 || strings.Count(exit.Stderr, "\n") != 1 {
+		c.Fatalf("comity %s: %v, expected status 1 and one line", strings.Join(args, " "), err)
+	}
+	return process.LastLine(exit.Stderr)
 }
 
 // records are the signed records that a broker publishes about a client.

@@ -4,95 +4,63 @@ package testnet_test
 
 import (
 	"net/http"
-	"slices"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
-	"github.com/comity-network/comity/registry"
-	"github.com/comity-network/comity/site/protocol"
 	"github.com/comity-network/comity/testnet/process"
+	"github.com/comity-network/comity/testnet/proxy"
 	"github.com/comity-network/comity/testnet/site"
 )
 
-var methods = []string{"none", "private_key_jwt", "client_secret_basic", "client_secret_post"}
-
-// TestFederation: three brokers, of which any will do, and which die and come
-// back.
-func TestFederation(t *testing.T) {
-	const maxAge = 4
-	c := newCluster(t, "--name", "Three", "--max-age", "4s")
-	status := c.agree()
-	if len(status.Members) != 3 || status.CharterVersion != 4 || status.Federation != c.broker.Ready.Federation {
-		t.Fatalf("the brokers agree on %+v", status)
-	}
-	atB := c.at(1).site("at-b", nil)
-	keyed := c.register("Keyed", "private_key_jwt")
-	c.loginBy(1, keyed, atB)
-	t.Run("a client of A with every method at a site of B", func(t *testing.T) {
-		for _, method := range methods {
-			s := c.in(t).loginBy(1, c.register("App "+method, method), atB)
-			tokens, err := s.app.Refresh(c.ctx, s.target, s.tokens.RefreshToken)
-			if err != nil {
-				t.Fatalf("%s: %v", method, err)
-			}
-			c.in(t).call(s.app, s.target, tokens, http.StatusOK)
-		}
-	})
-	t.Run("A dead for longer than max_age", func(t *testing.T) {
-		c := c.in(t)
-		c.all[0].Kill()
-		c.eventually("nothing was heard of A for max_age", func() bool {
-			age := c.status(1).Members[0].ViewAge
-			return age != nil && *age > maxAge
-		})
-		c.loginBy(1, keyed, atB)
-	})
-	t.Run("B cut off from all others", func(t *testing.T) {
-		c := c.in(t)
-		target := c.discover(keyed, atB.API)
-		request := keyed.NewRequest(target, site.ReadNotes, false)
-		code := c.authorize(keyed, target, request)
-		c.all[2].Kill()
-		c.eventually("B is stale", func() bool { return !c.status(1).Fresh })
-		_, err := keyed.Redeem(c.ctx, target, request, code)
-		refused := c.wantError(err, http.StatusServiceUnavailable, "temporarily_unavailable")
-		wantText(t, refused.Description, "of 3 members, 2 needed")
-		if refused.RetryAfter == "" {
-			t.Error("no Retry-After")
-		}
-	})
-	t.Run("restarts in any order, with other addresses", func(t *testing.T) {
-		c := c.in(t)
-		c.move(0) // C and A are down
-		c.start(2)
-		c.start(0)
-		c.agree()
-		for _, n := range c.all {
-			n.Kill()
-		}
-		c.move(1)
-		for _, i := range []int{1, 2, 0} {
-			c.start(i)
-		}
-		if again := c.agree(); again.Federation != status.Federation || again.CharterVersion != status.CharterVersion {
-			t.Errorf("after restarts the brokers agree on %+v", again)
-		}
-		c.eventually("the site is fresh", func() bool { return atB.Fresh() == nil })
-		c.loginBy(1, keyed, atB)
-	})
+// movable is a cluster whose brokers can move: each is behind a proxy, which
+// has the address that its issuer names.
+type movable struct {
+	*cluster
+	fronts []*proxy.Proxy
 }
 
-// move gives a broker that does not run another address among the members.
-func (c *cluster) move(i int) {
-	c.Helper()
-	address, err := process.FreeAddress()
-	if err != nil {
-		c.Fatal(err)
-	}
-	_, port, _ := strings.Cut(address, ":")
-	c.all[i].Args = append(c.all[i].Args, "--p2p", "/ip4/127.0.0.1/tcp/"+port)
+func newMovable(t *testing.T, limits ...string) *movable {
+	t.Helper()
+	m := &movable{}
+	m.cluster = newClusterWith(t, func(i int) process.Config {
+		front, err := proxy.New("127.0.0.1:1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(front.Close)
+		m.fronts = append(m.fronts, front)
+		return process.Config{Issuer: "http://" + front.Address(), Args: settle(t, front)}
+	}, limits...)
+	return m
 }
+
+// settle puts the broker behind front on ports of its own, and returns its
+// options.
+func settle(t testing.TB, front *proxy.Proxy) []string {
+	t.Helper()
+	var addresses [2]string
+	for i := range addresses {
+		var err error
+		if addresses[i], err = process.FreeAddress(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	front.To(addresses[0])
+	_, port, _ := strings.Cut(addresses[1], ":")
+	return []string{
+		"--allow-private-addresses", "--listen", addresses[0],
+		"--p2p", "/ip4/127.0.0.1/tcp/" + port, "--p2p", "/ip4/127.0.0.1/udp/" + port + "/quic-v1",
+	}
+}
+
+// move gives a broker that does not run other addresses than it had, for HTTP
+// and among the members; its issuer stays.
+func (m *movable) move(i int) { m.all[i].Args = settle(m, m.fronts[i]) }
+
+func (m *movable) in(t *testing.T) *movable { return &movable{m.cluster.in(t), m.fronts} }
 
 // eventually is until, for what takes seconds.
 func (c *cluster) eventually(what string, holds func() bool) {
@@ -105,66 +73,133 @@ func (c *cluster) eventually(what string, holds func() bool) {
 	})
 }
 
-// TestFederationStops: who is stopped by one is stopped by all.
-func TestFederationStops(t *testing.T) {
-	c := newCluster(t)
-	atB, atC := c.at(1).site("at-b", nil), c.at(2).site("at-c", nil)
-	t.Run("a site puts C in front of B", func(t *testing.T) {
-		c := c.in(t)
-		moving := c.at(1).site("moving", func(s *site.Config) { s.Brokers = []string{c.all[1].Issuer, c.all[2].Issuer} })
-		a := c.register("Following", "private_key_jwt")
-		old := c.loginBy(1, a, moving)
-		moving.Close()
-		moving = c.at(2).site("moving", func(s *site.Config) {
-			s.Brokers = []string{c.all[2].Issuer, c.all[1].Issuer}
-			s.Listen = strings.TrimPrefix(old.target.Resource, "http://")
-		})
-		c.loginBy(2, a, moving)
-		c.call(old.app, old.target, old.tokens, http.StatusOK)
-	})
-	for _, tt := range []struct {
-		name, reason string
-		by           int
-		args         []string
-	}{
-		{"revoked at home", "malicious", 0, []string{"revoke", "--yes"}},
-		{"suspended by another member", "compromised", 2, []string{"suspend", "--for", "1h"}},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			c := c.in(t)
-			a := c.register("App "+tt.name, "none")
-			sessions := []session{c.loginBy(1, a, atB), c.loginBy(2, a, atC)}
-			c.stop(tt.by, 3, append(tt.args, a.ClientID, "--reason", tt.reason)...)
-			c.stopped(a, tt.reason)
-			for i, s := range []*site.Site{atB, atC} {
-				c.refuses(a, sessions[i].target, sessions[i].tokens)
-				c.told(s, i+1, tt.by, a.ClientID, c.records(tt.by, a))
-				if active, _ := c.at(i+1).introspect(s, sessions[i].tokens.AccessToken); active {
-					t.Errorf("the token is alive at broker %c", 'A'+i+1)
-				}
-			}
-		})
+// signal sends a signal to a broker: SIGSTOP cuts it off, and it does not
+// notice.
+func (c *cluster) signal(i int, s syscall.Signal) {
+	c.Helper()
+	if err := c.all[i].Signal(s); err != nil {
+		c.Fatal(err)
 	}
 }
 
-// told wants the site to have been told by its own broker, with the signed
-// record of the member that stopped the client in the event, unchanged.
-func (c *cluster) told(s *site.Site, own, by int, clientID string, records []string) {
+// unseen waits until a broker has heard nothing of another for longer than
+// max_age.
+func (c *cluster) unseen(by, of int, maxAge int64) {
 	c.Helper()
-	push, err := s.Pushes.Wait(c.ctx, func(p site.Push) bool {
-		return site.Accepted(protocol.EventClientDisabled)(p) && p.Event.ClientDisabled.ClientID == clientID
+	c.eventually("nothing was heard for max_age", func() bool {
+		age := c.status(by).Members[of].ViewAge
+		return age != nil && *age > maxAge
 	})
-	if err != nil {
-		c.Fatal(err)
+}
+
+// TestFederation: three brokers, of which any will do, and which die, are cut
+// off, move and come back.
+func TestFederation(t *testing.T) {
+	t.Parallel()
+	const maxAge = 3
+	c := newMovable(t, "--name", "Three", "--max-age", "3s")
+	status := c.agree()
+	if len(status.Members) != 3 || status.CharterVersion != 4 || status.Federation != c.broker.Ready.Federation {
+		t.Fatalf("the brokers agree on %+v", status)
 	}
-	if push.Event.Issuer != c.all[own].Issuer {
-		c.Errorf("the site was told by %s, expected its own broker %s", push.Event.Issuer, c.all[own].Issuer)
-	}
-	for _, raw := range push.Event.ClientDisabled.Records {
-		record, err := registry.ParseRecord([]byte(raw))
-		if err == nil && record.Revocation != nil && record.Revocation.Issuer == c.all[by].Issuer && slices.Contains(records, raw) {
-			return
+	atB := c.at(1).site("at-b", nil)
+	keyed := c.register("Keyed", "private_key_jwt")
+	open := c.loginBy(1, keyed, atB)
+	t.Run("a stop while B is cut off, and its author dead", func(t *testing.T) {
+		c := c.in(t)
+		a := c.register("Missed", "none")
+		s := c.loginBy(1, a, atB)
+		c.signal(1, syscall.SIGSTOP)
+		c.unseen(0, 1, maxAge)
+		c.stop(0, 2, "revoke", "--yes", a.ClientID, "--reason", "policy")
+		c.all[0].Kill()
+		c.signal(1, syscall.SIGCONT)
+		c.neverMints(1, s)
+		c.start(0)
+		c.agree()
+	})
+	t.Run("A dead for longer than max_age", func(t *testing.T) {
+		c := c.in(t)
+		c.all[0].Kill()
+		c.unseen(1, 0, maxAge)
+		c.loginBy(1, keyed, atB)
+	})
+	t.Run("B cut off from all others", func(t *testing.T) {
+		c := c.in(t)
+		target := c.discover(keyed, atB.API)
+		request := keyed.NewRequest(target, site.ReadNotes, false)
+		code := c.authorize(keyed, target, request)
+		c.signal(2, syscall.SIGSTOP) // A is dead
+		c.eventually("B is stale, and says why", func() bool {
+			s := c.status(1)
+			return !s.Fresh && strings.HasPrefix(s.StaleReason, "views of 1 of 3 members, 2 needed")
+		})
+		_, err := keyed.Redeem(c.ctx, target, request, code)
+		refused := c.wantError(err, http.StatusServiceUnavailable, "temporarily_unavailable")
+		wantText(t, refused.Description, "views of 1 of 3 members, 2 needed")
+		if refused.RetryAfter == "" {
+			t.Error("no Retry-After")
 		}
+		c.eventually("the site is stale as well", func() bool {
+			answer, err := keyed.Call(c.ctx, open.target, open.tokens)
+			return err == nil && answer.Status == http.StatusServiceUnavailable
+		})
+		c.signal(2, syscall.SIGCONT)
+		c.eventually("B, C and the site are fresh", func() bool {
+			return c.status(1).Fresh && c.status(2).Fresh && atB.Fresh() == nil
+		})
+		if _, err := keyed.Redeem(c.ctx, target, request, code); err != nil {
+			t.Errorf("the same code again: %v", err)
+		}
+	})
+	t.Run("restarts in any order, with other addresses", func(t *testing.T) {
+		c := c.in(t)
+		c.start(0)
+		for i, n := range c.all { // one by one
+			n.Kill()
+			c.move(i)
+			c.start(i)
+			c.agree()
+		}
+		for _, order := range orders() {
+			for i, n := range c.all { // all at once: nobody is where anybody knows
+				n.Kill()
+				c.move(i)
+			}
+			for _, i := range order {
+				c.start(i)
+			}
+			if again := c.agree(); again.Federation != status.Federation || again.CharterVersion != status.CharterVersion {
+				t.Fatalf("after restarts the brokers agree on %+v", again)
+			}
+		}
+		c.eventually("the site is fresh", func() bool { return atB.Fresh() == nil })
+		c.loginBy(1, keyed, atB)
+		c.call(open.app, open.target, open.tokens, http.StatusOK)
+	})
+}
+
+// orders of starting three brokers: one, all with COMITY_LONG=1.
+func orders() [][]int {
+	if os.Getenv("COMITY_LONG") == "" {
+		return [][]int{{1, 2, 0}}
 	}
-	c.Errorf("the event does not carry the record of %s: %v", c.all[by].Issuer, push.Event.ClientDisabled.Records)
+	return [][]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}}
+}
+
+// neverMints asks a broker for tokens until it refuses the client. It must not
+// give any.
+func (c *cluster) neverMints(i int, s session) {
+	c.Helper()
+	c.until("the broker knows", func() bool {
+		_, err := s.app.Refresh(c.ctx, s.target, s.tokens.RefreshToken)
+		if err == nil {
+			c.Fatalf("broker %c mints a token before it knows", 'A'+i)
+		}
+		if e := oauthError(err); e == nil || e.Code != "invalid_client" && e.Status != http.StatusServiceUnavailable {
+			c.Fatalf("broker %c answers %v", 'A'+i, err)
+		}
+		return oauthError(err).Code == "invalid_client"
+	})
+	c.refuses(s.app, s.target, s.tokens)
 }

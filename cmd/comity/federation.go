@@ -203,7 +203,7 @@ func (c federationLeaveCmd) Run(e *environment) error {
 		if s.Joining != nil {
 			question = fmt.Sprintf("This takes the request of %s for membership back.", s.Issuer)
 		}
-		if err := e.typed(question, "this broker's issuer", s.Issuer, "left"); err != nil {
+		if err := e.typed(question, "this broker's issuer", s.Issuer, "changed"); err != nil {
 			return err
 		}
 	}

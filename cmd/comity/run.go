@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	stdlog "log"
@@ -20,7 +21,7 @@ type runCmd struct {
 	Listen                string          `placeholder:"ADDR" help:"Where to listen, host:port. Default: the issuer's own where it is on loopback, else 127.0.0.1:8080."`
 	P2P                   []string        `name:"p2p" placeholder:"MULTIADDR" sep:"none" help:"Where to listen for the other members, TCP or QUIC; repeat for more. Default: port 4001 of all addresses, TCP and QUIC; on loopback a free port that stays the same."`
 	P2PAnnounce           []string        `name:"p2p-announce" placeholder:"MULTIADDR" sep:"none" help:"What the other members are told instead, where a router translates addresses; repeat for more."`
-	Join                  string          `placeholder:"URL" help:"Ask the broker with that issuer for membership in its federation, and wait. A member starts as if it were not there."`
+	Join                  *string         `placeholder:"URL" help:"Ask the broker with that issuer for membership in its federation, and wait. A member starts as if it were not there."`
 	Store                 string          `placeholder:"sqlite:PATH" help:"The database. Default: comity.db in the data directory."`
 	TLSCert               string          `name:"tls-cert" type:"path" placeholder:"FILE" help:"Certificate chain, PEM. It is read again when it changes."`
 	TLSKey                string          `name:"tls-key" type:"path" placeholder:"FILE" help:"Its private key, PEM."`
@@ -51,6 +52,12 @@ func (c runCmd) Run(e *environment) error {
 	if err != nil {
 		return usageError{err}
 	}
+	join := ""
+	if c.Join != nil {
+		if join = *c.Join; join == "" {
+			return usageError{errors.New("--join is empty: name the issuer of a member, or leave it out")}
+		}
+	}
 	// The HTTP client of the standard library writes what a site sends out of
 	// turn to the standard log: foreign bytes, of no use to anybody.
 	stdlog.SetOutput(io.Discard)
@@ -59,7 +66,7 @@ func (c runCmd) Run(e *environment) error {
 		DataDir: e.data, Issuer: c.Issuer, Organisation: c.Organisation,
 		Listen: c.Listen, Store: c.Store, TLSCert: c.TLSCert, TLSKey: c.TLSKey,
 		TrustedProxies: proxies, ListedSites: c.Sites == "listed",
-		AllowPrivate: c.AllowPrivateAddresses, P2P: c.P2P, P2PAnnounce: c.P2PAnnounce, Join: c.Join, Log: log,
+		AllowPrivate: c.AllowPrivateAddresses, P2P: c.P2P, P2PAnnounce: c.P2PAnnounce, Join: join, Log: log,
 	})
 	if err != nil {
 		return err

@@ -51,7 +51,9 @@ func withBinary(run func() int) int {
 //
 //	node start NAME [option of comity run...]  starts a node on $WORK/NAME, waits until it is ready,
 //	                                           and sets $COMITY_DATA and $ISSUER
-//	node restart|stop|interrupt|kill NAME      stop and interrupt want status 0 within 10 s
+//	node begin NAME [option of comity run...]  the same, and does not wait
+//	node restart NAME [more options...]        starts it again
+//	node stop|interrupt|kill NAME              stop and interrupt want status 0 within 10 s
 //	node ended NAME PATTERN                    waits until a node has written a line and ended by itself
 //	set VARIABLE PATH                          takes a value out of the JSON on stdout: set ID client_id
 //	shape                                      turns the JSON on stdout into one line a value: its path and type
@@ -85,17 +87,22 @@ func nodeCmd(ts *testscript.TestScript, neg bool, args []string) {
 	defer cancel()
 	action, name := args[0], args[1]
 	switch action {
-	case "start":
+	case "start", "begin":
 		binary, err := exec.LookPath("comity")
 		ts.Check(err)
-		n, err := process.Start(ctx, process.Config{Binary: binary, Dir: ts.MkAbs(name), Args: args[2:]})
+		n, err := process.New(process.Config{Binary: binary, Dir: ts.MkAbs(name), Args: args[2:]})
 		ts.Check(err)
+		ts.Check(n.Begin())
 		ts.Defer(n.Kill)
 		nodes[name] = n
-		fmt.Fprintln(ts.Stdout(), n.Ready.Line)
 		ts.Setenv("COMITY_DATA", n.Dir)
 		ts.Setenv("ISSUER", n.Issuer)
+		if action == "start" {
+			ts.Check(n.AwaitReady(ctx))
+			fmt.Fprintln(ts.Stdout(), n.Ready.Line)
+		}
 	case "restart":
+		nodes[name].Args = append(nodes[name].Args, args[2:]...)
 		ts.Check(nodes[name].Restart(ctx))
 	case "kill":
 		nodes[name].Kill()

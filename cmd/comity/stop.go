@@ -123,6 +123,9 @@ func (e *environment) stop(s admin.Stop) error {
 	if live {
 		fmt.Fprintln(e.err)
 	}
+	if e.ctx.Err() != nil && last.Record != "" {
+		return fmt.Errorf("interrupted: the %s is recorded as entry %d and takes its way; comity app show %s says who has it", last.Action, last.Index, last.ClientID)
+	}
 	if err != nil {
 		return err
 	}
@@ -132,12 +135,23 @@ func (e *environment) stop(s admin.Stop) error {
 		row(w, "record", last.Record)
 		row(w, "log", fmt.Sprintf("entry %d", last.Index))
 		row(w, "acknowledged by", strings.Join(last.Acknowledged, ", "))
-		row(w, "not yet by", strings.Join(last.Missing, ", "))
+		if late := append(last.Missing, last.Away...); len(late) > 0 {
+			row(w, "not yet by", strings.Join(late, ", ")+" (learns of it when it is back)")
+		}
+		if last.SitesTold < last.SitesToTell {
+			row(w, "sites", fmt.Sprintf("%d of %d told; the others are told when they answer, and find it in the stop list", last.SitesTold, last.SitesToTell))
+		}
+		if last.Action == string(registry.Revoke) && last.State != string(registry.ClientRevoked) {
+			row(w, "pending", "this was a vote: the app is revoked when enough members have voted (comity federation show)")
+		}
 	})
 }
 
 func progress(p admin.StopProgress) string {
 	line := fmt.Sprintf("%s recorded as entry %d; acknowledged by %d of %d online members", p.Action, p.Index, len(p.Acknowledged), p.Online)
+	if len(p.Away) > 0 {
+		line += fmt.Sprintf(", %d not connected", len(p.Away))
+	}
 	if p.SitesToTell > 0 {
 		line += fmt.Sprintf("; %d of %d sites that hold its tokens told", p.SitesTold, p.SitesToTell)
 	}

@@ -135,7 +135,7 @@ func testAtomic(t *testing.T, open func() federation.Store) {
 
 	next := a.grow(2)
 	next.Heard = []federation.Row{other.heard(registry.CID([]byte("some client")))}
-	next.Charters = []*registry.SignedCharter{a.charter(t)}
+	next.Charters, next.Proposals = []*registry.SignedCharter{a.charter(t)}, []*registry.SignedCharter{other.charterNamed(t, "Other")}
 	next.Evidence = []federation.Evidence{{Kind: federation.EvidenceCharters, Subject: "f", A: "1", B: "2"}}
 	next.Views = []federation.View{other.view(7), a.view(99)} // the last one is older than the stored one
 	refuse(t, s, next, registry.ErrStale)

@@ -158,6 +158,7 @@ type StopProgress struct {
 	Online       int      `json:"online"` // members to wait for, this one included
 	Acknowledged []string `json:"acknowledged_by"`
 	Missing      []string `json:"missing,omitempty"` // of the online members, those that have yet to acknowledge it
+	Away         []string `json:"away,omitempty"`    // members that are not online, and have yet to
 	SitesTold    int      `json:"sites_told"`
 	SitesToTell  int      `json:"sites_to_tell"` // sites that hold live tokens of the client
 	Millis       float64  `json:"ms"`            // since the command arrived

@@ -12,7 +12,7 @@ type Joining struct {
 	URL        string `json:"url"`        // of the member that is asked
 	Federation string `json:"federation"` // empty until that has answered
 	Request    string `json:"request,omitempty"`
-	State      string `json:"state"` // waiting or proposed
+	State      string `json:"state"` // waiting or proposed; refused, until the node ends
 	Trouble    string `json:"trouble,omitempty"`
 }
 

@@ -16,12 +16,13 @@ import (
 	"github.com/comity-network/comity/registry"
 )
 
-// How often an applicant looks what has become of its request.
+// How often an applicant looks what has become of its request: at first
+// somebody is waiting, so the pause grows with the time that has passed.
 const (
-	askEvery   = time.Second // in the first askFor: somebody is waiting
-	askFor     = 10 * time.Minute
-	askSlowly  = 5 * time.Second // afterwards
-	retryAfter = time.Second     // when the other side does not answer
+	askSoon    = 200 * time.Millisecond // for ten seconds
+	askAgain   = 50 * time.Millisecond  // when there should be an answer by now
+	askSlowly  = 5 * time.Second        // after four minutes
+	retryAfter = time.Second            // when the other side does not answer
 )
 
 // ErrRefused: the federation does not take this broker. The text says why.
@@ -49,6 +50,7 @@ type Applicant struct {
 
 	chain *registry.Chain // of the federation that is asked, verified; Run's alone
 	raws  [][]byte        // its charters
+	bytes int             // of those
 
 	mu       sync.Mutex
 	state    State // of the request, as it was last heard
@@ -124,8 +126,9 @@ func (a *Applicant) Withdraw() error {
 }
 
 // Run asks until this broker is a member and its replica has adopted the
-// charters; it returns true then. It returns false when ctx ends or the request
-// was withdrawn. The error is ErrRefused, or of the own disk.
+// charters; it returns true then. It returns false when ctx ends, the request
+// was withdrawn, or a broker that stood alone before was refused. The error is
+// ErrRefused for any other broker, or of the own disk.
 func (a *Applicant) Run(ctx context.Context) (admitted bool, err error) {
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -141,16 +144,17 @@ func (a *Applicant) Run(ctx context.Context) (admitted bool, err error) {
 		switch {
 		case done:
 			return true, a.finish()
+		case errors.Is(err, ErrRefused) && !a.Joining.Fresh:
+			return false, a.goOn(err)
 		case errors.Is(err, ErrRefused):
 			return false, err
 		case err != nil:
-			a.Log.Warn("asking for membership", "of", a.Joining.URL, "error", err)
+			if s, _ := a.Standing(); s.Trouble != err.Error() { // once, and not every second
+				a.Log.Warn("asking for membership, again and again", "of", a.Joining.URL, "error", err)
+			}
 			wait = retryAfter
 		case wait == 0:
-			wait = askEvery
-			if a.Now().Sub(began) > askFor {
-				wait = askSlowly
-			}
+			wait = min(max(askSoon, a.Now().Sub(began)/50), askSlowly)
 		}
 		a.note(err)
 		timer := time.NewTimer(wait)
@@ -161,6 +165,17 @@ func (a *Applicant) Run(ctx context.Context) (admitted bool, err error) {
 		case <-timer.C:
 		}
 	}
+}
+
+// goOn ends a request that was refused. A broker that stood alone before goes on
+// alone: its clients and sites must not suffer for it.
+func (a *Applicant) goOn(why error) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.finished, a.state, a.trouble = true, Refused, why.Error()
+	a.Log.Error("this broker stays in its own federation", "of", a.Joining.URL, "error", why)
+	a.heard()
+	return RemoveJoining(a.Dir)
 }
 
 func (a *Applicant) note(err error) {
@@ -208,7 +223,7 @@ func (a *Applicant) step(ctx context.Context) (wait time.Duration, done bool, er
 	case Refused:
 		return 0, false, refusal(a.Joining.URL, answer.Reason)
 	case Admitted:
-		return time.Millisecond, false, nil // the next step reads the charter
+		return askAgain, false, nil // the next step reads the charter
 	case Proposed:
 		return a.countersign(ctx, answer.Charter)
 	}
@@ -253,7 +268,7 @@ func (a *Applicant) countersign(ctx context.Context, raw []byte) (time.Duration,
 	a.mu.Lock()
 	a.state = answer.State
 	a.mu.Unlock()
-	return time.Millisecond, false, nil
+	return askAgain, false, nil
 }
 
 // checkProposal refuses to sign what does not take this broker as it is.
@@ -265,6 +280,9 @@ func (a *Applicant) checkProposal(p *registry.SignedCharter) error {
 	at := slices.IndexFunc(p.Members, func(m registry.Member) bool { return m.Issuer == a.Issuer })
 	if at < 0 || len(p.Members[at].Keys) != 1 || !admits(&p.Charter, a.Issuer, a.Key.ID()) {
 		return fmt.Errorf("%w: the proposed charter %s does not list this broker with its key alone", ErrRefused, p.CID)
+	}
+	if newest := a.chain.Latest(); !about(newest, p, a.Issuer) {
+		return fmt.Errorf("%w: the proposed charter %s changes more than it should: %s", ErrRefused, p.CID, describe(newest, p))
 	}
 	return nil
 }

@@ -17,8 +17,13 @@ import (
 	"github.com/comity-network/comity/registry"
 )
 
-// maxOverview bounds the document at /federation of a thousand members.
-const maxOverview = 1 << 20
+const (
+	// maxOverview bounds the document at /federation of a thousand members.
+	maxOverview = 1 << 20
+	// maxCharters bounds the charters of a federation that is joined, in bytes:
+	// whoever founds one can sign versions of it without end.
+	maxCharters = 64 << 20
+)
 
 // Overview fetches the id of the federation that a broker is in. It is not
 // signed: whoever acts on it checks the charter with that CID. The error is
@@ -127,6 +132,9 @@ func (a *Applicant) extend(ctx context.Context, source string) error {
 		if err != nil {
 			return fmt.Errorf("charter version %d at %s: %w", a.chain.Latest().Version+1, source, err)
 		}
+		if a.bytes += len(next.Raw); a.bytes > maxCharters {
+			return fmt.Errorf("%w: the charters of federation %s have more than %d bytes", ErrRefused, chain.Federation(), maxCharters)
+		}
 		a.chain, a.raws = chain, append(a.raws, next.Raw)
 	}
 	return nil
@@ -155,6 +163,9 @@ func (a *Applicant) post(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if answer.ID != record.CID {
+		return fmt.Errorf("%s took a request for membership that is not the one of this broker, %s", a.Joining.URL, record.CID)
+	}
 	a.Log.Info("asked for membership", "of", a.Joining.URL, "federation", a.Joining.Federation, "request", answer.ID)
 	return a.save(func(j *Joining) { j.Request = answer.ID })
 }
@@ -176,7 +187,16 @@ func (a *Applicant) ask(ctx context.Context) (Answer, error) {
 	case status != http.StatusOK:
 		return answer, fmt.Errorf("%s answered %d: %s", url, status, answer.Reason)
 	}
-	return answer, nil
+	return answer, answer.check(url)
+}
+
+// check refuses what is no answer of a desk.
+func (a Answer) check(url string) error {
+	switch a.State {
+	case Waiting, Approved, Refused, Proposed, Admitted:
+		return nil
+	}
+	return fmt.Errorf("%s says that the request is %.40q, which is no state", url, a.State)
 }
 
 // send posts something that is signed. An answer by which the other side will
@@ -192,7 +212,7 @@ func (a *Applicant) send(ctx context.Context, path, kind string, body []byte, wa
 	case err != nil:
 		return answer, err
 	case status == want:
-		return answer, nil
+		return answer, answer.check(a.Joining.URL)
 	case status == http.StatusNotFound && path != "/federation/requests":
 		return answer, a.save(func(j *Joining) { j.Request = "" })
 	case status == http.StatusTooManyRequests, status >= 500:

@@ -42,7 +42,7 @@ func expelling(c *registry.SignedCharter, issuer string, until int64) (registry.
 	}
 	member := &next.Members[at]
 	if member.State == registry.MemberExpelled {
-		return next, fmt.Errorf("%w: %s is no longer a member since an earlier charter", registry.ErrConflict, issuer)
+		return next, fmt.Errorf("%w: the membership of %s has ended already: comity federation create begins a federation of its own", registry.ErrConflict, issuer)
 	}
 	member.State = registry.MemberExpelled
 	last := &member.Keys[len(member.Keys)-1]
@@ -52,7 +52,7 @@ func expelling(c *registry.SignedCharter, issuer string, until int64) (registry.
 	}
 	active := activeMembers(&next)
 	if active == 0 {
-		return next, fmt.Errorf("%w: %s is the only active member: a federation cannot be left by its last one", registry.ErrConflict, issuer)
+		return next, fmt.Errorf("%w: %s is the only active member, and the last one cannot go: it stays a federation of one", registry.ErrConflict, issuer)
 	}
 	next.Threshold = min(next.Threshold, active)
 	next.ViewQuorum = min(next.ViewQuorum, active)
@@ -149,13 +149,22 @@ func Changes(before, next *registry.Charter) []Change {
 			changes = append(changes, Change{Kind: "admit", Issuer: m.Issuer, Key: m.Keys[len(m.Keys)-1].Key.KeyID})
 		case was.State != m.State && m.State == registry.MemberExpelled:
 			changes = append(changes, Change{Kind: "expel", Issuer: m.Issuer, Detail: "after its log entry " + fmt.Sprint(lastEntry(m))})
+			was.Keys = ended(was.Keys, m.Keys)
 		case was.State != m.State:
 			changes = append(changes, Change{Kind: "state", Issuer: m.Issuer, Detail: fmt.Sprintf("from %s to %s", was.State, m.State)})
-		case !slices.EqualFunc(was.Keys, m.Keys, sameKey):
+		}
+		if ok && !slices.EqualFunc(was.Keys, m.Keys, sameKey) {
 			changes = append(changes, Change{Kind: "keys", Issuer: m.Issuer})
 		}
 	}
 	return append(changes, limitChanges(before, next)...)
+}
+
+// ended is keys, of which the last one ends where it does in next.
+func ended(keys, next []registry.MemberKey) []registry.MemberKey {
+	keys = slices.Clone(keys)
+	keys[len(keys)-1].Until = next[len(keys)-1].Until
+	return keys
 }
 
 func lastEntry(m registry.Member) int64 {

@@ -116,7 +116,7 @@ func (d *Desk) approveProposal(ctx context.Context, p *registry.SignedCharter) (
 // one that is there. deciding is held.
 func (d *Desk) admit(ctx context.Context, r Request) (Outcome, error) {
 	newest := d.Replica.Chain().Latest()
-	if p := d.proposal(r.Issuer, r.Key); p != nil && about(newest, p, r.Issuer) {
+	if p := d.proposal(r.Issuer, r.Key); p != nil {
 		return d.sign(ctx, r.Issuer, p)
 	}
 	if others := d.pending(); len(others) > 0 {
@@ -136,11 +136,6 @@ func (d *Desk) propose(ctx context.Context, subject string, next registry.Charte
 		return Outcome{}, err
 	}
 	newest := d.Replica.Chain().Latest()
-	if others := d.pending(); len(others) > 0 {
-		return Outcome{}, fmt.Errorf("%w: charter version %d is pending already (%s), and two of one version would divide the members: "+
-			"bring that one to its end first (comity federation approve %s)", registry.ErrConflict,
-			others[0].Version, describe(newest, others[0]), others[0].CID)
-	}
 	signed, err := d.Replica.Propose(ctx, next)
 	if err != nil {
 		return Outcome{}, err
@@ -177,7 +172,7 @@ func (d *Desk) outcome(subject string, before, signed *registry.SignedCharter) O
 		}
 	}
 	o.Approval = Progress(before, o.Charter)
-	o.Pending = fmt.Sprintf("approved by %d of %d needed", o.Approval.Have, o.Approval.Need)
+	o.Pending = fmt.Sprintf("approved by %d of %d needed: the other members see it in comity federation requests", o.Approval.Have, o.Approval.Need)
 	return o
 }
 
@@ -246,6 +241,12 @@ func (d *Desk) Refuse(ctx context.Context, name, reason string) (Request, error)
 	}
 	r, err := d.find(ctx, name)
 	if errors.Is(err, registry.ErrNotFound) {
+		newest := d.Replica.Chain().Latest()
+		for _, p := range d.pending() {
+			if p.CID == name || about(newest, p, name) {
+				return r, fmt.Errorf("%w: that is a proposal of another member, and not a request to this one: leave it, and this broker does not approve", registry.ErrConflict)
+			}
+		}
 		return r, fmt.Errorf("%w: comity federation requests lists what waits", err)
 	}
 	if err != nil {
@@ -267,14 +268,22 @@ func (d *Desk) Refuse(ctx context.Context, name, reason string) (Request, error)
 
 // Expel proposes the end of a membership: of a member by others, or this
 // broker's own. What the member's log holds by now stays valid, what it adds
-// does not.
+// does not. Another charter that is pending stands in the way only when it has
+// the approval of enough of the present members: else each of them could keep
+// itself from being expelled.
 func (d *Desk) Expel(ctx context.Context, issuer string) (Outcome, error) {
 	d.deciding.Lock()
 	defer d.deciding.Unlock()
 	newest := d.Replica.Chain().Latest()
 	for _, p := range d.pending() {
-		if c := Changes(&newest.Charter, &p.Charter)[0]; c.Kind == "expel" && about(newest, p, issuer) {
+		if about(newest, p, issuer) && Changes(&newest.Charter, &p.Charter)[0].Kind == "expel" {
 			return d.sign(ctx, issuer, p)
+		}
+	}
+	for _, p := range d.pending() {
+		if tally(p, &newest.Charter).missing() == 0 {
+			return Outcome{}, fmt.Errorf("%w: charter version %d is pending already (%s), and two of one version would divide the members: "+
+				"bring that one to its end first (comity federation approve %s)", registry.ErrConflict, p.Version, describe(newest, p), p.CID)
 		}
 	}
 	next, err := expelling(newest, issuer, d.logSize(issuer))

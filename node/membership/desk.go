@@ -74,12 +74,13 @@ func (d *Desk) Submit(ctx context.Context, raw []byte) (Request, State, error) {
 		ID: record.CID, Issuer: record.Issuer, Key: record.KeyID, Record: record.Raw,
 		ReceivedAt: now.Unix(), ExpiresAt: now.Add(RequestLife).Unix(), State: Waiting,
 	}
-	err = d.Store.AddRequest(ctx, r, now.Unix(), MaxRequests, false)
-	if errors.Is(err, registry.ErrConflict) {
-		// Somebody has asked in this name with another key. The issuer itself
-		// says which one is right.
-		if _, err := FetchBroker(ctx, d.HTTP, r.Issuer, r.Key); err != nil {
-			return Request{}, "", fmt.Errorf("%w: another key of %s asks already, and its URL does not confirm this one: %v", registry.ErrConflict, r.Issuer, err)
+	err = d.Store.AddRequest(ctx, r, now.Unix(), MaxUnconfirmed, false)
+	if errors.Is(err, registry.ErrConflict) || errors.Is(err, registry.ErrLimit) {
+		// Somebody has asked in this name with another key, or there are more
+		// requests than honest brokers make. The issuer itself says whether
+		// this one is right.
+		if _, unconfirmed := FetchBroker(ctx, d.HTTP, r.Issuer, r.Key); unconfirmed != nil {
+			return Request{}, "", fmt.Errorf("%w, and the URL of %s does not confirm this one: %v", err, r.Issuer, unconfirmed)
 		}
 		err = d.Store.AddRequest(ctx, r, now.Unix(), MaxRequests, true)
 	}
@@ -137,26 +138,25 @@ func (d *Desk) stateOf(r Request) (State, *registry.SignedCharter) {
 	return Waiting, nil
 }
 
-// proposal is the pending charter that admits a broker, the one with the most
-// signatures.
+// proposal is the pending charter that admits a broker and changes nothing
+// else, the one with the most signatures.
 func (d *Desk) proposal(issuer, key string) *registry.SignedCharter {
 	newest := d.Replica.Chain().Latest()
 	var best *registry.SignedCharter
 	for _, p := range d.pending() {
-		if admits(&p.Charter, issuer, key) && !admits(&newest.Charter, issuer, key) &&
-			(best == nil || len(p.Signers) > len(best.Signers)) {
+		if admits(&p.Charter, issuer, key) && about(newest, p, issuer) && (best == nil || len(p.Signers) > len(best.Signers)) {
 			best = p
 		}
 	}
 	return best
 }
 
-// pending are the proposals for the next version.
+// pending are the proposals for the next version that members may still sign.
 func (d *Desk) pending() []*registry.SignedCharter {
 	newest := d.Replica.Chain().Latest()
 	var all []*registry.SignedCharter
 	for _, p := range d.Replica.Proposals() {
-		if p.Version == newest.Version+1 && p.Previous == newest.CID {
+		if p.Previous == newest.CID && p.IssuedAt+federation.ProposalLife > d.Now().Unix() {
 			all = append(all, p)
 		}
 	}

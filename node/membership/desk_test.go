@@ -321,7 +321,7 @@ func TestRequestFlood(t *testing.T) {
 	}
 	full := 0
 	for i := range membership.MaxRequests + 1 {
-		b := &broker{t: t, clock: w.clock, key: registry.GenerateSigningKey(), server: &httptest.Server{URL: fmt.Sprintf("https://many-%d.example", i)}}
+		b := &broker{t: t, clock: w.clock, key: registry.GenerateSigningKey(), server: &httptest.Server{URL: fmt.Sprintf("http://127.0.0.1:1/many-%d", i)}}
 		_, _, err := w.desk.Submit(t.Context(), []byte(b.record()))
 		if err != nil {
 			full++
@@ -329,8 +329,22 @@ func TestRequestFlood(t *testing.T) {
 	}
 	items, err := w.desk.List(t.Context())
 	check(t, err)
-	if len(items) != membership.MaxRequests || full == 0 {
+	if len(items) != membership.MaxUnconfirmed || full == 0 {
 		t.Fatalf("%d requests are stored, %d were refused", len(items), full)
+	}
+	// Those whose issuer confirms them have room beyond.
+	if _, _, err := w.desk.Submit(t.Context(), []byte(newBroker(t, w.clock).record())); err != nil {
+		t.Fatalf("a broker that answers for itself: %v", err)
+	}
+	for _, item := range items[:2] {
+		_, err := w.desk.Refuse(t.Context(), item.Request.ID, "")
+		check(t, err)
+	}
+	for i, want := range []bool{true, false} { // in the places of two, of which one is taken
+		b := &broker{t: t, clock: w.clock, key: registry.GenerateSigningKey(), server: &httptest.Server{URL: fmt.Sprintf("http://127.0.0.1:1/more-%d", i)}}
+		if _, _, err := w.desk.Submit(t.Context(), []byte(b.record())); (err == nil) != want {
+			t.Fatalf("after a refusal: %v", err)
+		}
 	}
 	w.clock.forward(membership.RequestLife + time.Second)
 	if items, err = w.desk.List(t.Context()); err != nil || len(items) != 0 {

@@ -19,7 +19,8 @@
 // # What it promises
 //
 // A request is durable when it was answered with 202. There are at most
-// MaxRequests, one for each issuer, and each ends after RequestLife. Nobody is
+// MaxRequests, one for each issuer, and each ends after RequestLife; those of
+// hosts that do not answer for themselves fill no more than half of it. Nobody is
 // admitted whose issuer URL does not itself hand out a broker record with the
 // key that asks. A member signs one successor of each charter version, because
 // two valid successors freeze a federation; approvals that come meanwhile wait
@@ -40,10 +41,11 @@ import (
 
 // Bounds of requests.
 const (
-	MaxRequests = 100                // that wait at one member
-	RequestLife = 7 * 24 * time.Hour // after which a request is forgotten
-	RecordAge   = 10 * time.Minute   // of the broker record in a new request
-	maxReason   = 200                // bytes of a refusal's reason
+	MaxRequests    = 100                // that wait at one member
+	MaxUnconfirmed = 50                 // beyond which a request is only taken when its issuer's URL confirms it
+	RequestLife    = 7 * 24 * time.Hour // after which a request is forgotten
+	RecordAge      = 10 * time.Minute   // of the broker record in a new request
+	maxReason      = 200                // bytes of a refusal's reason
 )
 
 // State is where a request stands.
@@ -78,7 +80,7 @@ type Store interface {
 	// and its state stays. When another key of that issuer has a request, it
 	// is replaced where confirmed says that r has the right one, and otherwise
 	// the error is registry.ErrConflict. registry.ErrLimit: there are max
-	// others. Requests that have expired at now do not count.
+	// others. Requests that were refused, or have expired at now, do not count.
 	AddRequest(ctx context.Context, r Request, now int64, max int, confirmed bool) error
 	// Request returns a request that has not expired; registry.ErrNotFound.
 	Request(ctx context.Context, id string, now int64) (Request, error)

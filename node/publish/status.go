@@ -29,7 +29,7 @@ func (s server) overview(w http.ResponseWriter, r *http.Request) {
 		o.Fresh, o.StaleReason = false, err.Error()
 	}
 	if federation, asks := s.Asking(); asks {
-		o.Federation, o.CharterVersion, o.Charter, o.Members = federation, 0, "", []Member{}
+		o.Federation, o.Name, o.CharterVersion, o.Charter, o.Members = federation, "", 0, "", []Member{}
 	}
 	s.sendJSON(w, briefly, o)
 }

@@ -27,7 +27,7 @@ func (s *Store) AddRequest(ctx context.Context, r membership.Request, now int64,
 			}
 		}
 		var others int
-		if err := tx.QueryRow(`SELECT COUNT(*) FROM membership_requests WHERE issuer <> $1`, r.Issuer).Scan(&others); err != nil {
+		if err := tx.QueryRow(`SELECT COUNT(*) FROM membership_requests WHERE issuer <> $1 AND state <> $2`, r.Issuer, string(membership.Refused)).Scan(&others); err != nil {
 			return err
 		}
 		if others >= max {

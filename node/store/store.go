@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package store keeps everything that a node must remember, in one SQL
-// database. It implements the small interfaces that federation, sites, notify
-// and oauth declare; each lives in a file of its own here and owns the tables
-// of one migration.
+// database. It implements the small interfaces that federation, membership,
+// sites, notify and oauth declare; each lives in a file of its own here and owns
+// the tables of one migration.
 //
 // What it promises: a method that returned nil has its effect on disk (SQLite
 // in WAL mode with synchronous=FULL); every one-time thing is claimed in one

@@ -52,14 +52,15 @@ type Key struct {
 // Target is a site, the broker that it delegates to, and how to reach both:
 // what discovery finds.
 type Target struct {
-	API        string // the URL that was asked for
-	Resource   string
-	Servers    []string
-	Issuer     string // the broker that is used
-	Authorize  string // the site's authorization endpoint
-	Through    string // the broker's, which sends the browser on to the site's
-	Token      string
-	Revocation string
+	API           string // the URL that was asked for
+	Resource      string
+	Servers       []string
+	Issuer        string // the broker that is used
+	Authorize     string // the site's authorization endpoint
+	Through       string // the broker's, which sends the browser on to the site's
+	Token         string
+	Revocation    string
+	Introspection string
 }
 
 var resourceMetadata = regexp.MustCompile(`resource_metadata="([^"]*)"`)
@@ -107,10 +108,11 @@ func (a *App) Broker(ctx context.Context, issuer string) (*Target, error) {
 
 func (a *App) discoverBroker(ctx context.Context, t *Target) error {
 	var server struct {
-		Issuer     string `json:"issuer"`
-		Authorize  string `json:"authorization_endpoint"`
-		Token      string `json:"token_endpoint"`
-		Revocation string `json:"revocation_endpoint"`
+		Issuer        string `json:"issuer"`
+		Authorize     string `json:"authorization_endpoint"`
+		Token         string `json:"token_endpoint"`
+		Revocation    string `json:"revocation_endpoint"`
+		Introspection string `json:"introspection_endpoint"`
 	}
 	u, err := url.Parse(t.Issuer)
 	if err != nil {
@@ -123,7 +125,8 @@ func (a *App) discoverBroker(ctx context.Context, t *Target) error {
 	if server.Issuer != t.Issuer {
 		return fmt.Errorf("the metadata at %s are those of %s", t.Issuer, server.Issuer)
 	}
-	t.Through, t.Token, t.Revocation = server.Authorize, server.Token, server.Revocation
+	t.Through, t.Token = server.Authorize, server.Token
+	t.Revocation, t.Introspection = server.Revocation, server.Introspection
 	return nil
 }
 

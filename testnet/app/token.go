@@ -61,6 +61,22 @@ func (a *App) Revoke(ctx context.Context, t *Target, token string) error {
 	return res.oauthError()
 }
 
+// Introspect asks whether a token of the app is good (RFC 7662).
+func (a *App) Introspect(ctx context.Context, t *Target, token string) (active bool, err error) {
+	res, err := a.authenticated(ctx, t, t.Introspection, url.Values{"token": {token}})
+	if err != nil {
+		return false, err
+	}
+	if err := res.oauthError(); err != nil {
+		return false, err
+	}
+	var answer struct {
+		Active bool `json:"active"`
+	}
+	err = json.Unmarshal(res.body, &answer)
+	return answer.Active, err
+}
+
 // Ask sends a request to the token endpoint, authenticated, with a DPoP proof
 // where the app has a key. A server that asks for a nonce gets it.
 func (a *App) Ask(ctx context.Context, t *Target, form url.Values) (*Tokens, error) {

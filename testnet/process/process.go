@@ -63,22 +63,21 @@ type Node struct {
 
 // child is one run of a node.
 type child struct {
-	cmd  *exec.Cmd
-	done chan struct{} // closed when the process has ended
-	err  error         // of Wait, readable when done is closed
+	cmd    *exec.Cmd
+	began  time.Time
+	ready  chan string // gets the ready line
+	stderr *tail
+	done   chan struct{} // closed when the process has ended
+	err    error         // of Wait, readable when done is closed
 }
 
 // Start starts `comity run` and waits for its ready line. The error of a child
 // that ended instead is an *ExitError.
 func Start(ctx context.Context, cfg Config) (*Node, error) {
-	if cfg.Issuer == "" {
-		address, err := FreeAddress()
-		if err != nil {
-			return nil, err
-		}
-		cfg.Issuer = "http://" + address
+	n, err := New(cfg)
+	if err != nil {
+		return nil, err
 	}
-	n := &Node{Config: cfg}
 	return n, n.Restart(ctx)
 }
 
@@ -91,44 +90,71 @@ func FreeAddress() (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
+// New returns a node that does not run yet.
+func New(cfg Config) (*Node, error) {
+	if cfg.Issuer == "" {
+		address, err := FreeAddress()
+		if err != nil {
+			return nil, err
+		}
+		cfg.Issuer = "http://" + address
+	}
+	return &Node{Config: cfg}, nil
+}
+
 // Restart starts the node again, on the same directory and with the same
-// options; it must not be running.
+// options, and waits until it is ready; it must not be running.
 func (n *Node) Restart(ctx context.Context) error {
+	if err := n.Begin(); err != nil {
+		return err
+	}
+	return n.AwaitReady(ctx)
+}
+
+// Begin is Restart without the wait.
+func (n *Node) Begin() error {
 	args := append([]string{}, n.Wrap...)
 	args = append(args, n.Binary, "run", "--data", n.Dir, "--issuer", n.Issuer)
 	args = append(args, n.Args...)
-	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Env = append(os.Environ(), n.Env...)
-	cmd.SysProcAttr = Attributes()
-	cmd.WaitDelay = time.Second
-	ready := &lineWaiter{prefix: "ready", found: make(chan string, 1), to: &lockedWriter{n: n}}
-	cmd.Stdout = ready
-	stderr := &tail{to: &lockedWriter{n: n, copy: n.Log}}
-	cmd.Stderr = stderr
-	began := time.Now()
-	if err := cmd.Start(); err != nil {
+	c := &child{
+		cmd: exec.Command(args[0], args[1:]...), ready: make(chan string, 1),
+		stderr: &tail{to: &lockedWriter{n: n, copy: n.Log}}, done: make(chan struct{}),
+	}
+	c.cmd.Env = append(os.Environ(), n.Env...)
+	c.cmd.SysProcAttr = Attributes()
+	c.cmd.WaitDelay = time.Second
+	c.cmd.Stdout = &lineWaiter{prefix: "ready", found: c.ready, to: &lockedWriter{n: n}}
+	c.cmd.Stderr = c.stderr
+	c.began = time.Now()
+	if err := c.cmd.Start(); err != nil {
 		return fmt.Errorf("start node: %w", err)
 	}
-	c := &child{cmd: cmd, done: make(chan struct{})}
 	go func() {
-		c.err = cmd.Wait()
+		c.err = c.cmd.Wait()
 		close(c.done)
 	}()
 	n.mu.Lock()
 	n.child = c
 	n.mu.Unlock()
+	return nil
+}
+
+// AwaitReady waits for the ready line of a node that has begun. A node that is
+// not ready in time is killed.
+func (n *Node) AwaitReady(ctx context.Context) error {
+	c := n.current()
 	limit := time.NewTimer(readyTimeout)
 	defer limit.Stop()
 	select {
-	case line := <-ready.found:
+	case line := <-c.ready:
 		n.Ready = parseReady(line)
-		n.Ready.Took = time.Since(began)
+		n.Ready.Took = time.Since(c.began)
 		return nil
 	case <-c.done:
-		return &ExitError{Code: cmd.ProcessState.ExitCode(), Stderr: stderr.String()}
+		return &ExitError{Code: c.cmd.ProcessState.ExitCode(), Stderr: c.stderr.String()}
 	case <-limit.C:
 		n.Kill()
-		return fmt.Errorf("node on %s is not ready after %v; it wrote: %s", n.Dir, readyTimeout, stderr)
+		return fmt.Errorf("node on %s is not ready after %v; it wrote: %s", n.Dir, readyTimeout, c.stderr)
 	case <-ctx.Done():
 		n.Kill()
 		return ctx.Err()

@@ -30,9 +30,9 @@ const (
 // Proxy listens on a loopback address and forwards to a target.
 type Proxy struct {
 	listener net.Listener
-	target   string
 
 	mu      sync.Mutex
+	target  string
 	mode    Mode
 	open    map[net.Conn]bool
 	answers func() // called when the target sends bytes while answers are lost
@@ -61,6 +61,14 @@ func (p *Proxy) Set(m Mode) {
 	if m == Cut {
 		p.cut()
 	}
+}
+
+// To changes where new connections go: the party behind the proxy has moved.
+func (p *Proxy) To(target string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = target
+	p.cut()
 }
 
 // LoseAnswers sets LoseAnswer and calls lost, once, when the first byte of an
@@ -112,7 +120,10 @@ func (p *Proxy) serve(front net.Conn) {
 		return
 	}
 	defer p.drop(front)
-	back, err := net.Dial("tcp", p.target)
+	p.mu.Lock()
+	target := p.target
+	p.mu.Unlock()
+	back, err := net.Dial("tcp", target)
 	if err != nil {
 		reset(front)
 		return

@@ -16,7 +16,7 @@ const maxSteps = 1000
 
 // loadChain rebuilds the chain from memory; nil when there is none yet.
 func (f *Federation) loadChain(ctx context.Context) (*registry.Chain, error) {
-	facts, err := f.Memory.Facts(ctx, kindCharter)
+	facts, err := f.Memory.Facts(ctx, f.kind(kindCharter))
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func (f *Federation) followOne(ctx context.Context, issuer string, chain *regist
 		return nil, fmt.Errorf("charter %d: %w", version, err)
 	}
 	name := strconv.FormatInt(version, 10)
-	kept, err := f.Memory.Remember(ctx, Fact{kindCharter, name, version, string(charter.Raw)})
+	kept, err := f.Memory.Remember(ctx, Fact{f.kind(kindCharter), name, version, string(charter.Raw)})
 	if err != nil {
 		return nil, err
 	}

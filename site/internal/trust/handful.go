@@ -31,7 +31,7 @@ func (f *Federation) handful(ctx context.Context, chain *registry.Chain) ([]stri
 	if len(f.Witnesses) > 0 {
 		return filter(f.Witnesses, isActive), nil
 	}
-	stored, err := f.Memory.Fact(ctx, kindHandful, current)
+	stored, err := f.Memory.Fact(ctx, f.kind(kindHandful), current)
 	if err != nil && !errors.Is(err, registry.ErrNotFound) {
 		return nil, err
 	}
@@ -43,7 +43,7 @@ func (f *Federation) handful(ctx context.Context, chain *registry.Chain) ([]stri
 			chosen = append(chosen, issuer)
 		}
 	}
-	_, err = f.Memory.Remember(ctx, Fact{kindHandful, current, chain.Latest().Version, strings.Join(chosen, "\n")})
+	_, err = f.Memory.Remember(ctx, Fact{f.kind(kindHandful), current, chain.Latest().Version, strings.Join(chosen, "\n")})
 	return chosen, err
 }
 

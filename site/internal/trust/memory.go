@@ -37,18 +37,25 @@ type Fact struct {
 
 // Kinds of facts: what name and position are.
 const (
+	kindHead   = "head"   // origin, size: the checkpoint
+	kindFork   = "fork"   // origin and size, size: two checkpoints that exclude each other
+	kindBroker = "broker" // issuer, iat: the broker record
+	kindClient = "client" // client_id, seq of the registration: a knownClient
+
+	// These are of one federation: see Federation.kind.
 	kindCharter   = "charter"   // version, version: the signed charter
 	kindHandful   = "handful"   // current, charter version: issuers, one a line
 	kindView      = "view"      // issuer, iat: the view
-	kindHead      = "head"      // origin, size: the checkpoint
-	kindFork      = "fork"      // origin and size, size: two checkpoints that exclude each other
 	kindList      = "stoplist"  // current, when it was certified: the text
 	kindCertified = "certified" // current, when: the hash of the list
-	kindBroker    = "broker"    // issuer, iat: the broker record
-	kindClient    = "client"    // client_id, seq of the registration: a knownClient
 
 	current = "current"
 )
+
+// kind keeps what is known of one federation apart from what is known of
+// another: a broker may join another one, and the site's owner pins that. What
+// was learnt of the former stays, and holds again when it is pinned again.
+func (f *Federation) kind(of string) string { return of + " " + f.ID }
 
 // Stop is a stop of a client that an event told of.
 type Stop struct {

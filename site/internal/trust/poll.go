@@ -157,11 +157,11 @@ func (f *Federation) adopt(ctx context.Context, s *snapshot, list *registry.Stop
 	}
 	changed := s.list == nil || s.list.Hash() != list.Hash()
 	if changed {
-		if _, err := f.Memory.Remember(ctx, Fact{kindList, current, c.At, string(list.Bytes())}); err != nil {
+		if _, err := f.Memory.Remember(ctx, Fact{f.kind(kindList), current, c.At, string(list.Bytes())}); err != nil {
 			return err
 		}
 	}
-	if _, err := f.Memory.Remember(ctx, Fact{kindCertified, current, c.At, list.Hash()}); err != nil {
+	if _, err := f.Memory.Remember(ctx, Fact{f.kind(kindCertified), current, c.At, list.Hash()}); err != nil {
 		return err
 	}
 	next := *s

@@ -102,7 +102,7 @@ func (f *Federation) load(ctx context.Context) error {
 	if s.members, err = f.handful(ctx, chain); err != nil {
 		return err
 	}
-	facts, err := f.Memory.Facts(ctx, kindView)
+	facts, err := f.Memory.Facts(ctx, f.kind(kindView))
 	if err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (f *Federation) load(ctx context.Context) error {
 // loadList puts the stored stop list into s, if the time of its certification
 // belongs to it.
 func (f *Federation) loadList(ctx context.Context, s *snapshot) error {
-	text, err := f.Memory.Fact(ctx, kindList, current)
+	text, err := f.Memory.Fact(ctx, f.kind(kindList), current)
 	if errors.Is(err, registry.ErrNotFound) {
 		return nil
 	}
@@ -133,7 +133,7 @@ func (f *Federation) loadList(ctx context.Context, s *snapshot) error {
 	if err != nil {
 		return fmt.Errorf("stored stop list: %w", err)
 	}
-	certified, err := f.Memory.Fact(ctx, kindCertified, current)
+	certified, err := f.Memory.Fact(ctx, f.kind(kindCertified), current)
 	if errors.Is(err, registry.ErrNotFound) || err == nil && certified.Value != list.Hash() {
 		return nil // stopped between two writes: the next poll certifies again
 	}

@@ -74,7 +74,7 @@ func (f *Federation) keepView(ctx context.Context, chain *registry.Chain, raw st
 	if err := f.checkViewHistory(ctx, view); err != nil {
 		return err
 	}
-	kept, err := f.Memory.Remember(ctx, Fact{kindView, view.Issuer, view.IssuedAt, raw})
+	kept, err := f.Memory.Remember(ctx, Fact{f.kind(kindView), view.Issuer, view.IssuedAt, raw})
 	if err != nil {
 		return err
 	}
