@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package groupcommit writes to an SQL database for many callers. The wait for
+// the disk at the end of a transaction takes longer than most of what is
+// written, so those who come while one transaction is under way share the next:
+//
+//	BEGIN
+//	  SAVEPOINT one   the writes of the first caller   RELEASE one
+//	  SAVEPOINT one   the writes of the second         RELEASE one, or ROLLBACK TO one if they failed
+//	COMMIT            one wait for the disk, and then all of them return
+//
+// What it promises: callers are executed one after the other, each sees what
+// those before it have written, and a caller that fails leaves nothing and
+// harms nobody else. Nobody returns before the transaction has ended; when it
+// fails as a whole, everybody in it is told so. A caller whose context ends
+// before its turn is not executed; from its turn on its context does not
+// matter, since an interrupted statement would take the others with it. Nobody
+// waits for a group to fill, and a caller who is alone has the plain
+// transaction, without a savepoint. There is no goroutine: one of the callers
+// does the work.
+//
+// It trusts the functions of its callers to end, and to use nothing but the
+// transaction for what they write.
+package groupcommit
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"sync"
+)
+
+// most is how many callers share a transaction at most.
+const most = 64
+
+// Config of a Writer. DB is needed.
+type Config struct {
+	// DB begins the transactions, one at a time.
+	DB *sql.DB
+	// Ready is asked before each transaction; its error is everybody's.
+	Ready func() error
+	// Spoils reports whether an error of a caller, or of the database, means
+	// that nothing of the transaction may be kept. It is called before
+	// anybody is told of the error, and before the next transaction.
+	Spoils func(error) bool
+}
+
+// Writer writes to one database. It is safe for concurrent use.
+type Writer struct {
+	cfg        Config
+	statements map[string]*sql.Stmt // by their text; who leads uses it
+
+	mu      sync.Mutex
+	busy    bool    // somebody leads
+	waiting []*call // in the order in which they came
+}
+
+// call is one caller of Write.
+type call struct {
+	ctx   context.Context
+	write func(*Tx) error
+	err   error
+	panic any
+	leads chan bool // true: lead the next transaction; false: err is there
+}
+
+// New returns a writer. Close frees what it has prepared.
+func New(cfg Config) *Writer {
+	if cfg.Ready == nil {
+		cfg.Ready = func() error { return nil }
+	}
+	if cfg.Spoils == nil {
+		cfg.Spoils = func(error) bool { return false }
+	}
+	return &Writer{cfg: cfg, statements: map[string]*sql.Stmt{}}
+}
+
+// Close waits for what is under way and frees prepared statements. It does not
+// close the database. No Write may begin after it.
+func (w *Writer) Close() error {
+	var errs []error
+	c := &call{leads: make(chan bool, 1)}
+	if !w.join(c) {
+		<-c.leads
+	}
+	for _, statement := range w.statements {
+		errs = append(errs, statement.Close())
+	}
+	clear(w.statements)
+	w.pass()
+	return errors.Join(errs...)
+}
+
+// Write runs f in a transaction. When it returns nil, what f wrote is committed;
+// else nothing of it is kept.
+func (w *Writer) Write(ctx context.Context, f func(*Tx) error) error {
+	c := &call{ctx: ctx, write: f, leads: make(chan bool, 1)}
+	if w.join(c) || w.wait(c) {
+		group := w.take(c)
+		w.commit(group)
+		w.pass()
+		for _, other := range group[1:] {
+			other.leads <- false
+		}
+	}
+	if c.panic != nil {
+		panic(c.panic)
+	}
+	return c.err
+}
+
+// Waiting counts the callers who wait for the next transactions.
+func (w *Writer) Waiting() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.waiting)
+}
+
+// join makes c lead when nobody does, and else wait.
+func (w *Writer) join(c *call) (leads bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.busy {
+		w.busy = true
+		return true
+	}
+	w.waiting = append(w.waiting, c)
+	return false
+}
+
+// wait returns when c is to lead, or when its outcome is there.
+func (w *Writer) wait(c *call) (leads bool) {
+	select {
+	case leads := <-c.leads:
+		return leads
+	case <-c.ctx.Done():
+	}
+	w.mu.Lock()
+	at := slices.Index(w.waiting, c)
+	if at >= 0 {
+		w.waiting = slices.Delete(w.waiting, at, at+1)
+	}
+	w.mu.Unlock()
+	if at < 0 { // its turn has come
+		return <-c.leads
+	}
+	c.err = c.ctx.Err()
+	return false
+}
+
+// take returns those who share the transaction that c leads.
+func (w *Writer) take(c *call) []*call {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := min(len(w.waiting), most-1)
+	group := append([]*call{c}, w.waiting[:n]...)
+	w.waiting = slices.Delete(w.waiting, 0, n)
+	return group
+}
+
+// pass lets the first of those who wait lead.
+func (w *Writer) pass() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.waiting) == 0 {
+		w.busy = false
+		return
+	}
+	next := w.waiting[0]
+	w.waiting = slices.Delete(w.waiting, 0, 1)
+	next.leads <- true
+}
+
+// commit executes a group and sets the outcome of each.
+func (w *Writer) commit(group []*call) {
+	t := &Tx{writer: w, fresh: map[string]*sql.Stmt{}}
+	err := w.execute(t, group)
+	t.keep()
+	for _, f := range t.ended {
+		f()
+	}
+	if err == nil {
+		return
+	}
+	w.cfg.Spoils(err)
+	for _, c := range group {
+		c.err = err
+	}
+}
+
+// execute returns an error when the transaction failed as a whole.
+func (w *Writer) execute(t *Tx, group []*call) (err error) {
+	if err := w.cfg.Ready(); err != nil {
+		return err
+	}
+	if t.tx, err = w.cfg.DB.BeginTx(context.Background(), nil); err != nil {
+		return err
+	}
+	defer t.tx.Rollback()
+	succeeded := false
+	for _, c := range group {
+		if err := t.run(c, len(group) > 1); err != nil {
+			return err
+		}
+		succeeded = succeeded || c.err == nil
+	}
+	if !succeeded {
+		return nil
+	}
+	return t.tx.Commit()
+}
+
+// run executes one caller. The error that it returns is that of all.
+func (t *Tx) run(c *call, shared bool) error {
+	if c.err = c.ctx.Err(); c.err != nil {
+		return nil
+	}
+	if shared {
+		if _, err := t.Exec(`SAVEPOINT one`); err != nil {
+			return err
+		}
+	}
+	c.err = t.call(c)
+	if c.err != nil && t.writer.cfg.Spoils(c.err) {
+		return c.err
+	}
+	if !shared {
+		return nil // it is rolled back when it failed
+	}
+	if c.err != nil {
+		// Where the database has given up the whole transaction, there is no
+		// savepoint any more, and this fails.
+		if _, err := t.Exec(`ROLLBACK TO SAVEPOINT one`); err != nil {
+			return fmt.Errorf("%w (after: %w)", err, c.err)
+		}
+	}
+	_, err := t.Exec(`RELEASE SAVEPOINT one`)
+	return err
+}
+
+// errPanic is the outcome of a function that panics. Its caller panics, and
+// not the one that leads.
+var errPanic = errors.New("panic in a transaction")
+
+func (t *Tx) call(c *call) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.panic, err = fmt.Sprintf("%v\n%s", p, debug.Stack()), errPanic
+		}
+	}()
+	return c.write(t)
+}
