@@ -12,13 +12,17 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/comity-network/comity/federation"
 	"github.com/comity-network/comity/federation/storetest"
 	"github.com/comity-network/comity/internal/durable"
 	"github.com/comity-network/comity/internal/filelock"
+	"github.com/comity-network/comity/node/notify"
+	"github.com/comity-network/comity/node/oauth"
 	"github.com/comity-network/comity/node/store"
 	"github.com/comity-network/comity/registry"
 )
@@ -36,6 +40,8 @@ func TestMain(m *testing.M) {
 		fmt.Println(tryOpen(dir))
 	case "append":
 		fmt.Println(appendForEver(dir))
+	case "claim":
+		fmt.Println(claimForEver(dir))
 	case "starve":
 		fmt.Println(starve(dir))
 	}
@@ -149,6 +155,59 @@ func killAfter(t *testing.T, dir string, records int, acknowledged map[string]in
 	cmd.Wait()
 }
 
+// claimForEver uses up identifiers, many at a time, until it is killed. Each
+// line that it prints is an acknowledgement.
+func claimForEver(dir string) error {
+	s, err := store.Open(context.Background(), filepath.Join(dir, databaseName))
+	if err != nil {
+		return err
+	}
+	failed := make(chan error)
+	for range 16 {
+		go func() {
+			for {
+				id := registry.NewID()
+				if err := s.Claim(context.Background(), oauth.OneTime{Key: id, ExpiresAt: 1}); err != nil {
+					failed <- err
+					return
+				}
+				fmt.Println("ack", id)
+			}
+		}()
+	}
+	return <-failed
+}
+
+// TestFault63KillDuringGroups kills a process in which many write at the same
+// time: whatever was acknowledged to one of them is there.
+func TestFault63KillDuringGroups(t *testing.T) {
+	dir := t.TempDir()
+	for round := range 4 {
+		cmd := child(t, "claim", dir)
+		out, err := cmd.StdoutPipe()
+		check(t, err)
+		check(t, cmd.Start())
+		var acknowledged []string
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			id, ok := strings.CutPrefix(lines.Text(), "ack ")
+			if !ok {
+				t.Fatalf("the process said %q", lines.Text())
+			}
+			if acknowledged = append(acknowledged, id); len(acknowledged) == 200+100*round {
+				check(t, cmd.Process.Kill())
+			}
+		}
+		cmd.Wait()
+		s := openAt(t, filepath.Join(dir, databaseName))
+		for _, id := range acknowledged {
+			if err := s.Claim(t.Context(), oauth.OneTime{Key: id, ExpiresAt: 1}); !errors.Is(err, oauth.ErrSeen) {
+				t.Fatalf("round %d: an identifier that was used up: %v", round, err)
+			}
+		}
+		check(t, s.Close())
+	}
+}
+
 // TestFault71Directory opens data directories that cannot be used, as an
 // ordinary user: the error names the place and what to do.
 func TestFault71Directory(t *testing.T) {
@@ -236,6 +295,41 @@ func TestFault64Full(t *testing.T) {
 	}
 }
 
+// TestFault64FullTogether: when there is no space for one of those who share a
+// transaction, there is none for the others: SQLite may have given up what they
+// wrote.
+func TestFault64FullTogether(t *testing.T) {
+	s := openAt(t, filepath.Join(t.TempDir(), databaseName))
+	check(t, s.SiteSeen(t.Context(), "a", 1))
+	check(t, s.Mint(t.Context(), oauth.Mint{Token: oauth.Token{Hash: "t", Family: "f", ExpiresAt: 9}}))
+	_, err := s.Writer().ExecContext(t.Context(), `PRAGMA max_page_count = 1`)
+	check(t, err)
+	large := event("a", 1)
+	large.Site = strings.Repeat("x", 100_000)
+	begun, release := make(chan struct{}), make(chan struct{})
+	var running sync.WaitGroup
+	running.Go(func() {
+		s.RevokeFamily(context.Background(), "f", 2, "x", func(oauth.Token) notify.Message {
+			close(begun)
+			<-release
+			return event("a", 2)
+		})
+	})
+	<-begun
+	var small, full error
+	running.Go(func() { small = s.SiteSeen(context.Background(), "a", 2) })
+	running.Go(func() { full = s.Enqueue(context.Background(), large) })
+	for every := time.NewTicker(time.Millisecond); s.Waiting() < 2 && t.Context().Err() == nil; {
+		<-every.C
+	}
+	close(release)
+	running.Wait()
+	if !store.IsFull(full) || !store.IsFull(small) {
+		t.Errorf("errors %v and %v, want two that say that the disk is full", full, small)
+	}
+	check(t, s.SiteSeen(t.Context(), "a", 2))
+}
+
 // starve makes writes fail as on a broken disk: the process may not write
 // beyond the present end of the journal.
 func starve(dir string) error {
@@ -262,6 +356,7 @@ func starve(dir string) error {
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
 		return err
 	}
+	shared := claimTogether(b.store)
 	_, _, failed := b.Append(context.Background(), draft)
 	_, _, again := b.Append(context.Background(), draft)
 	_, readable := b.Client(context.Background(), first.CID)
@@ -271,7 +366,24 @@ func starve(dir string) error {
 		told = true
 	default:
 	}
-	return fmt.Errorf("disk=%v again=%v told=%v read=%v: %w", store.IsDisk(failed), errors.Is(again, store.ErrDisk), told, readable, failed)
+	return fmt.Errorf("disk=%v shared=%v again=%v told=%v read=%v: %w", store.IsDisk(failed), shared, errors.Is(again, store.ErrDisk), told, readable, failed)
+}
+
+// claimTogether reports whether all of those who write at the same time are
+// told that the disk has failed.
+func claimTogether(s *store.Store) bool {
+	const writers = 16
+	failed := make(chan bool, writers)
+	for range writers {
+		go func() {
+			failed <- errors.Is(s.Claim(context.Background(), oauth.OneTime{Key: registry.NewID(), ExpiresAt: 1}), store.ErrDisk)
+		}()
+	}
+	all := true
+	for range writers {
+		all = <-failed && all
+	}
+	return all
 }
 
 // TestFault65DiskFails: after a write failed on the disk, every further one is
@@ -279,7 +391,7 @@ func starve(dir string) error {
 func TestFault65DiskFails(t *testing.T) {
 	dir := t.TempDir()
 	out, err := child(t, "starve", dir).Output()
-	want := "disk=true again=true told=true read=<nil>: "
+	want := "disk=true shared=true again=true told=true read=<nil>: "
 	if err != nil || !strings.HasPrefix(string(out), want) || !strings.Contains(string(out), filepath.Join(dir, databaseName)) {
 		t.Errorf("the process said %q, %v; want %q and the file's name", out, err, want)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/ipfs/go-datastore"
 	"github.com/ipfs/go-datastore/query"
 
+	"github.com/comity-network/comity/internal/groupcommit"
 	"github.com/comity-network/comity/internal/jws"
 )
 
@@ -107,11 +108,11 @@ func (d dhtTable) Query(ctx context.Context, q query.Query) (query.Results, erro
 
 // Put implements datastore.Write.
 func (d dhtTable) Put(ctx context.Context, key datastore.Key, value []byte) error {
-	return d.store.write(ctx, func(tx *sql.Tx) error { return putDHT(ctx, tx, key, value) })
+	return d.store.write(ctx, func(tx *groupcommit.Tx) error { return putDHT(tx, key, value) })
 }
 
-func putDHT(ctx context.Context, tx *sql.Tx, key datastore.Key, value []byte) error {
-	_, err := tx.ExecContext(ctx, `
+func putDHT(tx *groupcommit.Tx, key datastore.Key, value []byte) error {
+	_, err := tx.Exec(`
 		INSERT INTO dht (name, value) VALUES ($1, $2)
 		ON CONFLICT (name) DO UPDATE SET value = excluded.value`, key.String(), jws.Base64.EncodeToString(value))
 	return err
@@ -119,11 +120,11 @@ func putDHT(ctx context.Context, tx *sql.Tx, key datastore.Key, value []byte) er
 
 // Delete implements datastore.Write.
 func (d dhtTable) Delete(ctx context.Context, key datastore.Key) error {
-	return d.store.write(ctx, func(tx *sql.Tx) error { return deleteDHT(ctx, tx, key) })
+	return d.store.write(ctx, func(tx *groupcommit.Tx) error { return deleteDHT(tx, key) })
 }
 
-func deleteDHT(ctx context.Context, tx *sql.Tx, key datastore.Key) error {
-	_, err := tx.ExecContext(ctx, `DELETE FROM dht WHERE name = $1`, key.String())
+func deleteDHT(tx *groupcommit.Tx, key datastore.Key) error {
+	_, err := tx.Exec(`DELETE FROM dht WHERE name = $1`, key.String())
 	return err
 }
 
@@ -148,26 +149,26 @@ func (d dhtTable) Batch(context.Context) (datastore.Batch, error) {
 // dhtBatch is stored whole or not at all.
 type dhtBatch struct {
 	store *Store
-	steps []func(context.Context, *sql.Tx) error
+	steps []func(*groupcommit.Tx) error
 }
 
 // Put implements datastore.Write.
 func (b *dhtBatch) Put(_ context.Context, key datastore.Key, value []byte) error {
-	b.steps = append(b.steps, func(ctx context.Context, tx *sql.Tx) error { return putDHT(ctx, tx, key, value) })
+	b.steps = append(b.steps, func(tx *groupcommit.Tx) error { return putDHT(tx, key, value) })
 	return nil
 }
 
 // Delete implements datastore.Write.
 func (b *dhtBatch) Delete(_ context.Context, key datastore.Key) error {
-	b.steps = append(b.steps, func(ctx context.Context, tx *sql.Tx) error { return deleteDHT(ctx, tx, key) })
+	b.steps = append(b.steps, func(tx *groupcommit.Tx) error { return deleteDHT(tx, key) })
 	return nil
 }
 
 // Commit implements datastore.Batch.
 func (b *dhtBatch) Commit(ctx context.Context) error {
-	return b.store.write(ctx, func(tx *sql.Tx) error {
+	return b.store.write(ctx, func(tx *groupcommit.Tx) error {
 		for _, step := range b.steps {
-			if err := step(ctx, tx); err != nil {
+			if err := step(tx); err != nil {
 				return err
 			}
 		}

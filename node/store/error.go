@@ -99,13 +99,21 @@ func (e oneLine) Error() string { return strings.Join(strings.Fields(e.error.Err
 
 func (e oneLine) Unwrap() error { return e.error }
 
-// failure is explain for a write. After the disk failed once the store refuses
-// to write: a second attempt may seem to work while the first is lost.
-func (s *Store) failure(err error) error {
+// spoils reports whether nothing may be kept of the transaction in which err
+// came. After the disk failed once the store refuses to write: a second attempt
+// may seem to work while the first is lost.
+func (s *Store) spoils(err error) bool {
 	err = classify(err)
 	if errors.Is(err, ErrDisk) {
 		s.fail.Do(func() { close(s.failed) })
 	}
+	return errors.Is(err, ErrDisk) || errors.Is(err, ErrFull)
+}
+
+// failure is explain for a write.
+func (s *Store) failure(err error) error {
+	err = classify(err)
+	s.spoils(err)
 	if s.remedy(err) != "" {
 		return s.explain("write", err)
 	}

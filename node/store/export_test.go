@@ -6,3 +6,23 @@ import "database/sql"
 
 // Writer is the connection that writes, for tests that fill the disk.
 func (s *Store) Writer() *sql.DB { return s.writer }
+
+// Waiting is how many writes wait for the next transaction.
+func (s *Store) Waiting() int { return s.writes.Waiting() }
+
+// Memory is a memory of numbers.
+type Memory struct{ memory[int] }
+
+// Remembered bounds a memory, in values.
+const Remembered = remembered
+
+// Value is memory.value.
+func (m *Memory) Value(key string, load func() (int, bool, error)) (int, error) {
+	return m.value(key, load)
+}
+
+// Forget is memory.forget.
+func (m *Memory) Forget(keys ...string) { m.forget(keys...) }
+
+// Len is how many values are kept.
+func (m *Memory) Len() int { return len(m.young) + len(m.old) }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/comity-network/comity/internal/groupcommit"
 	"github.com/comity-network/comity/node/membership"
 	"github.com/comity-network/comity/registry"
 )
@@ -16,23 +17,23 @@ var _ membership.Store = (*Store)(nil)
 
 // AddRequest implements membership.Store.
 func (s *Store) AddRequest(ctx context.Context, r membership.Request, now int64, max int, confirmed bool) error {
-	return s.write(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM membership_requests WHERE expires_at <= $1`, now); err != nil {
+	return s.write(ctx, func(tx *groupcommit.Tx) error {
+		if _, err := tx.Exec(`DELETE FROM membership_requests WHERE expires_at <= $1`, now); err != nil {
 			return err
 		}
 		if confirmed {
-			if _, err := tx.ExecContext(ctx, `DELETE FROM membership_requests WHERE issuer = $1 AND key <> $2`, r.Issuer, r.Key); err != nil {
+			if _, err := tx.Exec(`DELETE FROM membership_requests WHERE issuer = $1 AND key <> $2`, r.Issuer, r.Key); err != nil {
 				return err
 			}
 		}
 		var others int
-		if err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM membership_requests WHERE issuer <> $1 AND state <> $2`, r.Issuer, string(membership.Refused)).Scan(&others); err != nil {
+		if err := tx.QueryRow(`SELECT COUNT(*) FROM membership_requests WHERE issuer <> $1 AND state <> $2`, r.Issuer, string(membership.Refused)).Scan(&others); err != nil {
 			return err
 		}
 		if others >= max {
 			return fmt.Errorf("%w: %d brokers ask for membership already", registry.ErrLimit, others)
 		}
-		added, err := tx.ExecContext(ctx, `
+		added, err := tx.Exec(`
 			INSERT INTO membership_requests (id, issuer, key, record, received_at, expires_at, state, reason)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 			ON CONFLICT (issuer) DO UPDATE
@@ -88,8 +89,8 @@ func (s *Store) Requests(ctx context.Context, now int64) ([]membership.Request, 
 
 // DecideRequest implements membership.Store.
 func (s *Store) DecideRequest(ctx context.Context, id string, state membership.State, reason string) error {
-	return s.write(ctx, func(tx *sql.Tx) error {
-		decided, err := tx.ExecContext(ctx, `UPDATE membership_requests SET state = $2, reason = $3 WHERE id = $1`, id, string(state), reason)
+	return s.write(ctx, func(tx *groupcommit.Tx) error {
+		decided, err := tx.Exec(`UPDATE membership_requests SET state = $2, reason = $3 WHERE id = $1`, id, string(state), reason)
 		if err != nil {
 			return err
 		}

@@ -4,11 +4,11 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
 
+	"github.com/comity-network/comity/internal/groupcommit"
 	"github.com/comity-network/comity/node/notify"
 	"github.com/comity-network/comity/site/protocol"
 )
@@ -17,7 +17,10 @@ var _ notify.Store = (*Store)(nil)
 
 // enqueue puts messages into the outbox in the transaction of what made them
 // necessary. A message that waits already is not put there twice.
-func enqueue(ctx context.Context, tx *sql.Tx, messages ...notify.Message) error {
+func (s *Store) enqueue(tx *groupcommit.Tx, messages ...notify.Message) error {
+	if len(messages) > 0 {
+		tx.Ended(s.tellQueued)
+	}
 	for _, m := range messages {
 		if m.Event.ID == "" || m.Site == "" {
 			return errors.New("enqueue: message without site or jti")
@@ -30,7 +33,7 @@ func enqueue(ctx context.Context, tx *sql.Tx, messages ...notify.Message) error 
 		if err := json.Unmarshal(event, new(protocol.Event)); err != nil {
 			return fmt.Errorf("enqueue: %w", err)
 		}
-		_, err = tx.ExecContext(ctx, `
+		_, err = tx.Exec(`
 			INSERT INTO outbox (site, jti, position, event, client, expires_at)
 			VALUES ($1, $2, (SELECT COALESCE(MAX(position), 0) + 1 FROM outbox WHERE site = $1), $3, $4, $5)
 			ON CONFLICT (site, jti) DO NOTHING`, m.Site, m.Event.ID, string(event), changedClient(m.Event), m.ExpiresAt)
@@ -43,11 +46,18 @@ func enqueue(ctx context.Context, tx *sql.Tx, messages ...notify.Message) error 
 
 // Enqueue puts messages into the outbox in a transaction of their own.
 func (s *Store) Enqueue(ctx context.Context, messages ...notify.Message) error {
-	return s.write(ctx, func(tx *sql.Tx) error { return enqueue(ctx, tx, messages...) })
+	return s.write(ctx, func(tx *groupcommit.Tx) error { return s.enqueue(tx, messages...) })
+}
+
+func (s *Store) tellQueued() {
+	select {
+	case s.queued <- struct{}{}:
+	default:
+	}
 }
 
 // QueueChanged implements notify.Store.
-func (s *Store) QueueChanged() <-chan struct{} { return s.committed }
+func (s *Store) QueueChanged() <-chan struct{} { return s.queued }
 
 // QueuedSites implements notify.Store. It steps from site to site through the
 // index, so that a long queue for one costs as much as a short one.
@@ -99,9 +109,9 @@ func (s *Store) Queued(ctx context.Context, site string, max int) ([]notify.Mess
 
 // Dequeue implements notify.Store.
 func (s *Store) Dequeue(ctx context.Context, done []notify.Done) error {
-	return s.write(ctx, func(tx *sql.Tx) error {
+	return s.write(ctx, func(tx *groupcommit.Tx) error {
 		for _, d := range done {
-			if _, err := tx.ExecContext(ctx, `DELETE FROM outbox WHERE site = $1 AND jti = $2`, d.Site, d.ID); err != nil {
+			if _, err := tx.Exec(`DELETE FROM outbox WHERE site = $1 AND jti = $2`, d.Site, d.ID); err != nil {
 				return fmt.Errorf("outbox: %w", err)
 			}
 		}
@@ -111,8 +121,8 @@ func (s *Store) Dequeue(ctx context.Context, done []notify.Done) error {
 
 // Postpone implements notify.Store.
 func (s *Store) Postpone(ctx context.Context, site, id string) error {
-	return s.write(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `
+	return s.write(ctx, func(tx *groupcommit.Tx) error {
+		_, err := tx.Exec(`
 			UPDATE outbox SET position = (SELECT MAX(position) + 1 FROM outbox WHERE site = $1)
 			WHERE site = $1 AND jti = $2`, site, id)
 		if err != nil {

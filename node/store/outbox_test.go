@@ -86,6 +86,12 @@ func TestOutboxTable(t *testing.T) {
 	}
 
 	must(s.Postpone(ctx, "a", event("", 2).Event.ID))
+	must(s.SiteSeen(ctx, "a", 1))
+	select {
+	case <-s.QueueChanged():
+		t.Error("told of nothing new")
+	default:
+	}
 	want(s, "a", 9, "1", "4", "2")
 	must(s.Enqueue(ctx, event("a", 6)))
 	want(s, "a", 9, "1", "4", "2", "6")

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/comity-network/comity/federation"
+	"github.com/comity-network/comity/internal/groupcommit"
 	"github.com/comity-network/comity/internal/jws"
 	"github.com/comity-network/comity/registry"
 )
@@ -20,11 +21,11 @@ var _ federation.Store = (*Store)(nil)
 // new head is also noted beside the database, after the transaction and before
 // Write returns: see ownHead.
 func (s *Store) Write(ctx context.Context, u federation.Update) error {
-	err := s.write(ctx, func(tx *sql.Tx) error {
-		for _, step := range []func(context.Context, *sql.Tx, federation.Update) error{
+	err := s.write(ctx, func(tx *groupcommit.Tx) error {
+		for _, step := range []func(*groupcommit.Tx, federation.Update) error{
 			s.leave, s.writeHeard, s.writeLog, s.writeViews, s.writeCharters, s.writeProposals, s.writeEvidence,
 		} {
-			if err := step(ctx, tx, u); err != nil {
+			if err := step(tx, u); err != nil {
 				return err
 			}
 		}
@@ -37,35 +38,35 @@ func (s *Store) Write(ctx context.Context, u federation.Update) error {
 }
 
 // leave drops all but what is about the own log, for Update.Replace.
-func (s *Store) leave(ctx context.Context, tx *sql.Tx, u federation.Update) error {
+func (s *Store) leave(tx *groupcommit.Tx, u federation.Update) error {
 	if !u.Replace {
 		return nil
 	}
 	for _, table := range []string{"records", "heads", "views"} {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE log <> $1`, u.Log); err != nil {
+		if _, err := tx.Exec(`DELETE FROM `+table+` WHERE log <> $1`, u.Log); err != nil {
 			return err
 		}
 	}
 	for _, drop := range []string{
 		`DELETE FROM heard`, `DELETE FROM charters`, `DELETE FROM proposals`, `DELETE FROM evidence WHERE kind <> 'ahead'`,
 	} {
-		if _, err := tx.ExecContext(ctx, drop); err != nil {
+		if _, err := tx.Exec(drop); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Store) writeLog(ctx context.Context, tx *sql.Tx, u federation.Update) error {
+func (s *Store) writeLog(tx *groupcommit.Tx, u federation.Update) error {
 	if !u.Grows() && !u.Discard {
 		return nil
 	}
-	h, err := scanHead(tx.QueryRowContext(ctx, `SELECT `+headColumns+` FROM heads WHERE log = $1`, u.Log))
+	h, err := scanHead(tx.QueryRow(`SELECT `+headColumns+` FROM heads WHERE log = $1`, u.Log))
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
 	if u.Discard {
-		if h, err = s.discard(ctx, tx, h); err != nil {
+		if h, err = s.discard(tx, h); err != nil {
 			return err
 		}
 	}
@@ -73,20 +74,20 @@ func (s *Store) writeLog(ctx context.Context, tx *sql.Tx, u federation.Update) e
 		if err := u.Follows(h); err != nil {
 			return err
 		}
-		if err := s.writeRows(ctx, tx, u.Rows); err != nil {
+		if err := s.writeRows(tx, u.Rows); err != nil {
 			return err
 		}
 		h = u.Head(h)
 	}
 	if u.Checkpoint != nil {
-		if _, err := tx.ExecContext(ctx, `
+		if _, err := tx.Exec(`
 			DELETE FROM heard WHERE log = $1 AND EXISTS (
 				SELECT 1 FROM records r WHERE r.client = heard.client AND r.log = heard.log AND r.cid = heard.cid AND r.position < $2
 			)`, u.Log, h.Size); err != nil {
 			return err
 		}
 	}
-	_, err = tx.ExecContext(ctx, `
+	_, err = tx.Exec(`
 		INSERT INTO heads (log, size, root, clients, checkpoint, entries) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (log) DO UPDATE
 		SET size = excluded.size, root = excluded.root, clients = excluded.clients,
@@ -96,13 +97,13 @@ func (s *Store) writeLog(ctx context.Context, tx *sql.Tx, u federation.Update) e
 }
 
 // discard drops the staged entries of a log.
-func (s *Store) discard(ctx context.Context, tx *sql.Tx, h federation.Head) (federation.Head, error) {
+func (s *Store) discard(tx *groupcommit.Tx, h federation.Head) (federation.Head, error) {
 	var clients int64
-	if err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM records WHERE log = $1 AND position >= $2 AND cid = client`,
+	if err := tx.QueryRow(`SELECT COUNT(*) FROM records WHERE log = $1 AND position >= $2 AND cid = client`,
 		h.Log, h.Size).Scan(&clients); err != nil {
 		return h, err
 	}
-	_, err := tx.ExecContext(ctx, `DELETE FROM records WHERE log = $1 AND position >= $2`, h.Log, h.Size)
+	_, err := tx.Exec(`DELETE FROM records WHERE log = $1 AND position >= $2`, h.Log, h.Size)
 	h.Entries, h.Clients = h.Size, h.Clients-clients
 	return h, err
 }
@@ -124,23 +125,15 @@ func insertRows(count int) string {
 	return text.String()
 }
 
-func (s *Store) writeRows(ctx context.Context, tx *sql.Tx, rows []federation.Row) error {
+func (s *Store) writeRows(tx *groupcommit.Tx, rows []federation.Row) error {
 	for _, size := range []int{rowsAtOnce, 1} {
-		if len(rows) < size {
-			continue
-		}
-		insert, err := tx.PrepareContext(ctx, insertRows(size))
-		if err != nil {
-			return err
-		}
-		defer insert.Close()
 		for ; len(rows) >= size; rows = rows[size:] {
 			args := make([]any, 0, 8*size)
 			for _, row := range rows[:size] {
 				args = append(args, row.Log, row.Index, row.CID, string(row.Kind), row.Client,
 					number(row.Stops), encodeHashes(row.Hashes...), row.Raw)
 			}
-			if _, err := insert.ExecContext(ctx, args...); err != nil {
+			if _, err := tx.Exec(insertRows(size), args...); err != nil {
 				return err
 			}
 		}
@@ -148,9 +141,9 @@ func (s *Store) writeRows(ctx context.Context, tx *sql.Tx, rows []federation.Row
 	return nil
 }
 
-func (s *Store) writeHeard(ctx context.Context, tx *sql.Tx, u federation.Update) error {
+func (s *Store) writeHeard(tx *groupcommit.Tx, u federation.Update) error {
 	for _, row := range u.Heard {
-		if _, err := tx.ExecContext(ctx, `
+		if _, err := tx.Exec(`
 			INSERT INTO heard (cid, log, kind, client, stops, raw) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (cid) DO NOTHING`,
 			row.CID, row.Log, string(row.Kind), row.Client, number(row.Stops), row.Raw); err != nil {
 			return err
@@ -159,9 +152,9 @@ func (s *Store) writeHeard(ctx context.Context, tx *sql.Tx, u federation.Update)
 	return nil
 }
 
-func (s *Store) writeViews(ctx context.Context, tx *sql.Tx, u federation.Update) error {
+func (s *Store) writeViews(tx *groupcommit.Tx, u federation.Update) error {
 	for _, v := range u.Views {
-		stored, err := tx.ExecContext(ctx, `
+		stored, err := tx.Exec(`
 			INSERT INTO views (log, iat, raw) VALUES ($1, $2, $3)
 			ON CONFLICT (log) DO UPDATE SET iat = excluded.iat, raw = excluded.raw
 			WHERE excluded.iat > views.iat OR excluded.raw = views.raw`, v.Log, v.Record.IssuedAt, v.Record.Raw)
@@ -175,9 +168,9 @@ func (s *Store) writeViews(ctx context.Context, tx *sql.Tx, u federation.Update)
 	return nil
 }
 
-func (s *Store) writeCharters(ctx context.Context, tx *sql.Tx, u federation.Update) error {
+func (s *Store) writeCharters(tx *groupcommit.Tx, u federation.Update) error {
 	for _, c := range u.Charters {
-		if _, err := tx.ExecContext(ctx, `
+		if _, err := tx.Exec(`
 			INSERT INTO charters (cid, version, raw) VALUES ($1, $2, $3) ON CONFLICT (cid) DO UPDATE SET raw = excluded.raw`,
 			c.CID, c.Version, string(c.Raw)); err != nil {
 			return err
@@ -186,14 +179,14 @@ func (s *Store) writeCharters(ctx context.Context, tx *sql.Tx, u federation.Upda
 	return nil
 }
 
-func (s *Store) writeProposals(ctx context.Context, tx *sql.Tx, u federation.Update) error {
+func (s *Store) writeProposals(tx *groupcommit.Tx, u federation.Update) error {
 	for _, cid := range u.Withdrawn {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM proposals WHERE cid = $1`, cid); err != nil {
+		if _, err := tx.Exec(`DELETE FROM proposals WHERE cid = $1`, cid); err != nil {
 			return err
 		}
 	}
 	for _, c := range u.Proposals {
-		if _, err := tx.ExecContext(ctx, `
+		if _, err := tx.Exec(`
 			INSERT INTO proposals (cid, raw) VALUES ($1, $2) ON CONFLICT (cid) DO UPDATE SET raw = excluded.raw`,
 			c.CID, string(c.Raw)); err != nil {
 			return err
@@ -202,10 +195,10 @@ func (s *Store) writeProposals(ctx context.Context, tx *sql.Tx, u federation.Upd
 	return nil
 }
 
-func (s *Store) writeEvidence(ctx context.Context, tx *sql.Tx, u federation.Update) error {
+func (s *Store) writeEvidence(tx *groupcommit.Tx, u federation.Update) error {
 	for _, e := range u.Evidence {
 		id := registry.CID([]byte(string(e.Kind) + "\n" + e.Subject + "\n" + e.A + "\n" + e.B))
-		if _, err := tx.ExecContext(ctx, `
+		if _, err := tx.Exec(`
 			INSERT INTO evidence (id, kind, subject, a, b) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO NOTHING`,
 			id, string(e.Kind), e.Subject, e.A, e.B); err != nil {
 			return err

@@ -8,25 +8,29 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/comity-network/comity/internal/groupcommit"
 	"github.com/comity-network/comity/node/sites"
 )
 
 var _ sites.Store = (*Store)(nil)
 
-// SiteRule implements sites.Store.
+// SiteRule implements sites.Store. Rules are kept in memory: they are asked for
+// several times with each token.
 func (s *Store) SiteRule(ctx context.Context, resource string) (sites.Rule, error) {
-	var rule sites.Rule
-	err := s.reader.QueryRowContext(ctx, `SELECT rule FROM sites WHERE resource = $1`, resource).Scan(&rule)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return "", fmt.Errorf("sites: %w", err)
-	}
-	return rule, nil
+	return s.rules.value(resource, func() (rule sites.Rule, keep bool, err error) {
+		err = s.reader.QueryRowContext(ctx, `SELECT rule FROM sites WHERE resource = $1`, resource).Scan(&rule)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return "", false, fmt.Errorf("sites: %w", err)
+		}
+		return rule, true, nil
+	})
 }
 
 // SetSiteRule implements sites.Store.
 func (s *Store) SetSiteRule(ctx context.Context, resource string, rule sites.Rule) error {
-	return s.write(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `
+	return s.write(ctx, func(tx *groupcommit.Tx) error {
+		tx.Ended(func() { s.rules.forget(resource) })
+		_, err := tx.Exec(`
 			INSERT INTO sites (resource, rule) VALUES ($1, $2)
 			ON CONFLICT (resource) DO UPDATE SET rule = excluded.rule`, resource, string(rule))
 		if err != nil {
@@ -38,8 +42,8 @@ func (s *Store) SetSiteRule(ctx context.Context, resource string, rule sites.Rul
 
 // SiteSeen implements sites.Store.
 func (s *Store) SiteSeen(ctx context.Context, resource string, at int64) error {
-	return s.write(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `
+	return s.write(ctx, func(tx *groupcommit.Tx) error {
+		_, err := tx.Exec(`
 			INSERT INTO sites (resource, first_seen, last_seen) VALUES ($1, $2, $2)
 			ON CONFLICT (resource) DO UPDATE SET
 				first_seen = CASE WHEN sites.first_seen = 0 THEN excluded.first_seen ELSE sites.first_seen END,

@@ -18,6 +18,7 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/url"
@@ -25,6 +26,10 @@ import (
 
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"github.com/comity-network/comity/internal/groupcommit"
+	"github.com/comity-network/comity/node/oauth"
+	"github.com/comity-network/comity/node/sites"
 )
 
 //go:embed migrations/*.sql
@@ -34,12 +39,16 @@ var migrations embed.FS
 type Store struct {
 	path   string
 	writer *sql.DB // one connection: SQLite has one writer
+	writes *groupcommit.Writer
 	reader *sql.DB
 
-	committed  chan struct{} // sent to after each commit, with room for one: see QueueChanged
+	queued     chan struct{} // with room for one: see QueueChanged
 	failed     chan struct{} // closed when the disk failed: see Failed
 	fail       sync.Once
 	statements sync.Map // of *sql.Stmt for reader, by their text
+
+	tokens memory[oauth.Token] // released ones, by hash
+	rules  memory[sites.Rule]  // by resource
 }
 
 // Open opens the SQLite database at path, creating it if there is none, and
@@ -54,11 +63,12 @@ func Open(ctx context.Context, path string) (*Store, error) {
 }
 
 func open(ctx context.Context, path string) (*Store, error) {
-	s := &Store{path: path, committed: make(chan struct{}, 1), failed: make(chan struct{})}
+	s := &Store{path: path, queued: make(chan struct{}, 1), failed: make(chan struct{})}
 	var err error
 	if s.writer, err = openSQLite(path, "immediate", 1); err != nil {
 		return nil, s.explain("open", err)
 	}
+	s.writes = groupcommit.New(groupcommit.Config{DB: s.writer, Ready: s.ready, Spoils: s.spoils})
 	if s.reader, err = openSQLite(path, "deferred", 8); err != nil {
 		s.writer.Close()
 		return nil, s.explain("open", err)
@@ -75,7 +85,7 @@ func open(ctx context.Context, path string) (*Store, error) {
 func openSQLite(path, lock string, conns int) (*sql.DB, error) {
 	query := url.Values{
 		"_txlock": {lock},
-		"_pragma": {"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(ON)"},
+		"_pragma": {"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(ON)", "temp_store(MEMORY)"},
 	}
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+query.Encode())
 	if err != nil {
@@ -109,38 +119,28 @@ func (s *Store) migrate(ctx context.Context) error {
 
 // Close waits for running statements and closes the database.
 func (s *Store) Close() error {
-	err := s.reader.Close()
-	if e := s.writer.Close(); err == nil {
-		err = e
-	}
-	return err
+	return errors.Join(s.writes.Close(), s.reader.Close(), s.writer.Close())
 }
 
-// write runs f in one transaction. When f returns an error, nothing of it is
-// kept. Errors of the disk are ErrDisk and ErrFull; after the first ErrDisk
-// every write fails.
-func (s *Store) write(ctx context.Context, f func(*sql.Tx) error) error {
-	select {
-	case <-s.failed:
-		return s.explain("write", fmt.Errorf("%w before, and what is on it is unknown", ErrDisk))
-	default:
-	}
-	tx, err := s.writer.BeginTx(ctx, nil)
-	if err != nil {
+// write runs f in a transaction, which it may share with others who write at
+// the same time. When f returns an error, nothing of it is kept. Errors of the
+// disk are ErrDisk and ErrFull, and are everybody's in that transaction; after
+// the first ErrDisk every write fails.
+func (s *Store) write(ctx context.Context, f func(*groupcommit.Tx) error) error {
+	if err := s.writes.Write(ctx, f); err != nil {
 		return s.failure(err)
-	}
-	defer tx.Rollback()
-	if err := f(tx); err != nil {
-		return s.failure(err)
-	}
-	if err := tx.Commit(); err != nil {
-		return s.failure(err)
-	}
-	select {
-	case s.committed <- struct{}{}:
-	default:
 	}
 	return nil
+}
+
+// ready is nil until the disk fails.
+func (s *Store) ready() error {
+	select {
+	case <-s.failed:
+		return fmt.Errorf("%w before, and what is on it is unknown", ErrDisk)
+	default:
+		return nil
+	}
 }
 
 // read runs f on one state of the database.

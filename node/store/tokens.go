@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/comity-network/comity/internal/groupcommit"
 	"github.com/comity-network/comity/node/notify"
 	"github.com/comity-network/comity/node/oauth"
 )
@@ -21,32 +22,32 @@ var _ oauth.Store = (*Store)(nil)
 
 // Mint implements oauth.Minter.
 func (s *Store) Mint(ctx context.Context, m oauth.Mint) error {
-	return s.writeTokens(ctx, func(tx *sql.Tx) error {
+	return s.writeTokens(ctx, func(tx *groupcommit.Tx) error {
 		if m.Proof != nil {
-			if err := claimSeen(ctx, tx, *m.Proof); err != nil {
+			if err := claimSeen(tx, *m.Proof); err != nil {
 				return err
 			}
 		}
 		code := ""
 		if m.Code != nil {
 			code = m.Code.Key
-			if err := claimCode(ctx, tx, m); err != nil {
+			if err := claimCode(tx, m); err != nil {
 				return err
 			}
 		}
 		if m.Rotate != "" {
-			if err := claimRefresh(ctx, tx, m); err != nil {
+			if err := claimRefresh(tx, m); err != nil {
 				return err
 			}
 		}
-		return insertMint(ctx, tx, m, code)
+		return insertMint(tx, m, code)
 	})
 }
 
 // claimCode claims a code that was never seen, or that is open again.
-func claimCode(ctx context.Context, tx *sql.Tx, m oauth.Mint) error {
+func claimCode(tx *groupcommit.Tx, m oauth.Mint) error {
 	var tries int
-	err := tx.QueryRowContext(ctx, `
+	err := tx.QueryRow(`
 		INSERT INTO codes (key, state, token, family, tries, expires_at)
 		VALUES ($1, 'claimed', $2, $3, 1, $4)
 		ON CONFLICT (key) DO UPDATE
@@ -59,7 +60,7 @@ func claimCode(ctx context.Context, tx *sql.Tx, m oauth.Mint) error {
 	}
 	var state, family string
 	var used int64
-	err = tx.QueryRowContext(ctx, `SELECT state, family, used_ms FROM codes WHERE key = $1`, m.Code.Key).
+	err = tx.QueryRow(`SELECT state, family, used_ms FROM codes WHERE key = $1`, m.Code.Key).
 		Scan(&state, &family, &used)
 	if err != nil {
 		return err
@@ -68,9 +69,9 @@ func claimCode(ctx context.Context, tx *sql.Tx, m oauth.Mint) error {
 }
 
 // claimRefresh claims a live refresh token of a living family.
-func claimRefresh(ctx context.Context, tx *sql.Tx, m oauth.Mint) error {
+func claimRefresh(tx *groupcommit.Tx, m oauth.Mint) error {
 	var family string
-	err := tx.QueryRowContext(ctx, `
+	err := tx.QueryRow(`
 		UPDATE refresh_tokens SET state = 'claimed', used_by = $1
 		WHERE hash = $2 AND state = 'live' AND expires_at > $3 AND EXISTS (
 			SELECT 1 FROM families f
@@ -84,7 +85,7 @@ func claimRefresh(ctx context.Context, tx *sql.Tx, m oauth.Mint) error {
 	}
 	var state string
 	var used int64
-	err = tx.QueryRowContext(ctx, `SELECT state, family, used_ms FROM refresh_tokens WHERE hash = $1`, m.Rotate).
+	err = tx.QueryRow(`SELECT state, family, used_ms FROM refresh_tokens WHERE hash = $1`, m.Rotate).
 		Scan(&state, &family, &used)
 	if errors.Is(err, sql.ErrNoRows) {
 		return &oauth.ClaimError{State: oauth.ClaimSpent}
@@ -106,9 +107,9 @@ func claimError(state, family string, usedMS int64) error {
 	return &oauth.ClaimError{State: oauth.ClaimSpent}
 }
 
-func insertMint(ctx context.Context, tx *sql.Tx, m oauth.Mint, code string) error {
+func insertMint(tx *groupcommit.Tx, m oauth.Mint, code string) error {
 	if f := m.Family; f != nil {
-		_, err := tx.ExecContext(ctx, `
+		_, err := tx.Exec(`
 			INSERT INTO families (id, client, home, site, grant_id, scope, jkt, created_at, expires_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 			f.ID, f.ClientID, f.Home, f.Site, f.Grant, f.Scope, f.JKT, f.CreatedAt, f.ExpiresAt)
@@ -117,7 +118,7 @@ func insertMint(ctx context.Context, tx *sql.Tx, m oauth.Mint, code string) erro
 		}
 	}
 	if r := m.Refresh; r != nil {
-		_, err := tx.ExecContext(ctx, `
+		_, err := tx.Exec(`
 			INSERT INTO refresh_tokens (hash, family, issued_at, expires_at, state, token)
 			VALUES ($1, $2, $3, $4, 'pending', $5)`,
 			r.Hash, r.Family, r.IssuedAt, r.ExpiresAt, m.Token.Hash)
@@ -126,7 +127,7 @@ func insertMint(ctx context.Context, tx *sql.Tx, m oauth.Mint, code string) erro
 		}
 	}
 	t := m.Token
-	_, err := tx.ExecContext(ctx, `
+	_, err := tx.Exec(`
 		INSERT INTO tokens (hash, type, jkt, client, home, site, scope, family, grant_id, issued_at, expires_at, state, code, rotates)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'pending', $12, $13)`,
 		t.Hash, t.Type, t.JKT, t.ClientID, t.Home, t.Site, t.Scope, t.Family, t.Grant, t.IssuedAt, t.ExpiresAt, code, m.Rotate)
@@ -135,11 +136,11 @@ func insertMint(ctx context.Context, tx *sql.Tx, m oauth.Mint, code string) erro
 
 // Release implements oauth.Minter.
 func (s *Store) Release(ctx context.Context, hash string, now time.Time) error {
-	return s.writeTokens(ctx, func(tx *sql.Tx) error {
-		var code, rotates string
-		err := tx.QueryRowContext(ctx, `
+	return s.writeTokens(ctx, func(tx *groupcommit.Tx) error {
+		var code, rotates, family string
+		err := tx.QueryRow(`
 			UPDATE tokens SET state = 'released' WHERE hash = $1 AND state = 'pending'
-			RETURNING code, rotates`, hash).Scan(&code, &rotates)
+			RETURNING code, rotates, family`, hash).Scan(&code, &rotates, &family)
 		if errors.Is(err, sql.ErrNoRows) {
 			return oauth.ErrNotPending
 		}
@@ -148,27 +149,27 @@ func (s *Store) Release(ctx context.Context, hash string, now time.Time) error {
 		}
 		ms := now.UnixMilli()
 		if code != "" {
-			err = exec(ctx, tx, `UPDATE codes SET state = 'used', used_ms = $1 WHERE key = $2`, ms, code)
+			err = exec(tx, `UPDATE codes SET state = 'used', used_ms = $1 WHERE key = $2`, ms, code)
 		}
 		if err == nil && rotates != "" {
-			err = exec(ctx, tx, `UPDATE refresh_tokens SET state = 'rotated', used_ms = $1 WHERE hash = $2`, ms, rotates)
+			err = exec(tx, `UPDATE refresh_tokens SET state = 'rotated', used_ms = $1 WHERE hash = $2`, ms, rotates)
 		}
-		if err != nil {
+		if err != nil || family == "" { // without a family there is no refresh token
 			return err
 		}
-		return exec(ctx, tx, `UPDATE refresh_tokens SET state = 'live' WHERE token = $1 AND state = 'pending'`, hash)
+		return exec(tx, `UPDATE refresh_tokens SET state = 'live' WHERE token = $1 AND state = 'pending'`, hash)
 	})
 }
 
 // Void implements oauth.Minter.
 func (s *Store) Void(ctx context.Context, hash string, o oauth.Outcome, at int64, queue ...notify.Message) error {
-	return s.writeTokens(ctx, func(tx *sql.Tx) error {
+	return s.writeTokens(ctx, func(tx *groupcommit.Tx) error {
 		reason := "unanswered"
 		if o == oauth.Refused {
 			reason = "refused"
 		}
 		var code, rotates, family string
-		err := tx.QueryRowContext(ctx, `
+		err := tx.QueryRow(`
 			UPDATE tokens SET state = 'void', revoked_at = $1, reason = $2 WHERE hash = $3 AND state = 'pending'
 			RETURNING code, rotates, family`, at, reason, hash).Scan(&code, &rotates, &family)
 		if errors.Is(err, sql.ErrNoRows) {
@@ -177,48 +178,50 @@ func (s *Store) Void(ctx context.Context, hash string, o oauth.Outcome, at int64
 		if err != nil {
 			return err
 		}
-		if err := exec(ctx, tx, `DELETE FROM refresh_tokens WHERE token = $1 AND state = 'pending'`, hash); err != nil {
+		if err := exec(tx, `DELETE FROM refresh_tokens WHERE token = $1 AND state = 'pending'`, hash); err != nil {
 			return err
 		}
 		if o == oauth.Refused {
-			err = refuse(ctx, tx, code, family, at)
+			err = s.refuse(tx, code, family, at)
 		} else {
-			err = undo(ctx, tx, code, rotates, family)
+			err = undo(tx, code, rotates, family)
 		}
 		if err != nil {
 			return err
 		}
-		return enqueue(ctx, tx, queue...)
+		return s.enqueue(tx, queue...)
 	})
 }
 
 // refuse makes the claim final and ends the family.
-func refuse(ctx context.Context, tx *sql.Tx, code, family string, at int64) error {
-	if err := exec(ctx, tx, `UPDATE codes SET state = 'refused' WHERE key = $1`, code); err != nil {
+func (s *Store) refuse(tx *groupcommit.Tx, code, family string, at int64) error {
+	if err := exec(tx, `UPDATE codes SET state = 'refused' WHERE key = $1`, code); err != nil {
 		return err
 	}
-	err := exec(ctx, tx, `UPDATE families SET revoked_at = $1, reason = 'refused' WHERE id = $2 AND revoked_at = 0`, at, family)
+	err := exec(tx, `UPDATE families SET revoked_at = $1, reason = 'refused' WHERE id = $2 AND revoked_at = 0`, at, family)
 	if err != nil {
 		return err
 	}
-	return exec(ctx, tx, `
-		UPDATE tokens SET state = 'revoked', revoked_at = $1, reason = 'refused'
-		WHERE family = $2 AND family <> '' AND state IN ('pending', 'released')`, at, family)
+	if family == "" {
+		return nil
+	}
+	_, err = s.revoke(tx, at, "refused", `family = $3`, family)
+	return err
 }
 
 // undo gives the claim back.
-func undo(ctx context.Context, tx *sql.Tx, code, rotates, family string) error {
+func undo(tx *groupcommit.Tx, code, rotates, family string) error {
 	if code != "" { // the family was to begin with this token
-		if err := exec(ctx, tx, `UPDATE codes SET state = 'open', family = '' WHERE key = $1`, code); err != nil {
+		if err := exec(tx, `UPDATE codes SET state = 'open', family = '' WHERE key = $1`, code); err != nil {
 			return err
 		}
-		return exec(ctx, tx, `DELETE FROM families WHERE id = $1`, family)
+		return exec(tx, `DELETE FROM families WHERE id = $1`, family)
 	}
-	return exec(ctx, tx, `
+	return exec(tx, `
 		UPDATE refresh_tokens SET state = 'live', used_by = '' WHERE hash = $1 AND state = 'claimed'`, rotates)
 }
 
-func exec(ctx context.Context, tx *sql.Tx, query string, args ...any) error {
-	_, err := tx.ExecContext(ctx, query, args...)
+func exec(tx *groupcommit.Tx, query string, args ...any) error {
+	_, err := tx.Exec(query, args...)
 	return err
 }

@@ -4,19 +4,18 @@ package store
 
 import (
 	"context"
-	"database/sql"
 
+	"github.com/comity-network/comity/internal/groupcommit"
 	"github.com/comity-network/comity/node/oauth"
 )
 
 // Claim implements oauth.Keeper.
 func (s *Store) Claim(ctx context.Context, id oauth.OneTime) error {
-	return s.writeTokens(ctx, func(tx *sql.Tx) error { return claimSeen(ctx, tx, id) })
+	return s.writeTokens(ctx, func(tx *groupcommit.Tx) error { return claimSeen(tx, id) })
 }
 
-func claimSeen(ctx context.Context, tx *sql.Tx, id oauth.OneTime) error {
-	result, err := tx.ExecContext(ctx,
-		`INSERT INTO seen (id, expires_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING`, id.Key, id.ExpiresAt)
+func claimSeen(tx *groupcommit.Tx, id oauth.OneTime) error {
+	result, err := tx.Exec(`INSERT INTO seen (id, expires_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING`, id.Key, id.ExpiresAt)
 	if err != nil {
 		return err
 	}
@@ -58,7 +57,10 @@ var purges = []string{
 // so that nobody waits for long.
 func (s *Store) Purge(ctx context.Context, now int64) error {
 	for _, query := range purges {
-		if err := s.writeTokens(ctx, func(tx *sql.Tx) error { return exec(ctx, tx, query, now) }); err != nil {
+		if err := s.writeTokens(ctx, func(tx *groupcommit.Tx) error {
+			tx.Ended(func() { s.tokens.forget() })
+			return exec(tx, query, now)
+		}); err != nil {
 			return err
 		}
 	}

@@ -20,21 +20,33 @@ func scanToken(row scanner) (t oauth.Token, err error) {
 	return t, err
 }
 
-// Token implements oauth.Reader.
+// Token implements oauth.Reader. Released tokens are kept in memory: nearly all
+// that is asked about is released, and asked about again. Like Client it does
+// not watch ctx.
 func (s *Store) Token(ctx context.Context, hash string) (oauth.Token, error) {
-	t, err := scanToken(s.reader.QueryRowContext(ctx, `SELECT `+tokenColumns+` FROM tokens WHERE hash = $1`, hash))
-	if errors.Is(err, sql.ErrNoRows) {
-		return t, fmt.Errorf("token: %w", registry.ErrNotFound)
-	}
-	return t, err
+	return s.tokens.value(hash, func() (oauth.Token, bool, error) {
+		query, err := s.prepared(ctx, `SELECT `+tokenColumns+` FROM tokens WHERE hash = $1`)
+		if err != nil {
+			return oauth.Token{}, false, err
+		}
+		t, err := scanToken(query.QueryRowContext(context.WithoutCancel(ctx), hash))
+		if errors.Is(err, sql.ErrNoRows) {
+			err = fmt.Errorf("token: %w", registry.ErrNotFound)
+		}
+		return t, t.State == oauth.TokenReleased, err
+	})
 }
 
-// Refresh implements oauth.Reader.
+// Refresh implements oauth.Reader. Like Client it does not watch ctx.
 func (s *Store) Refresh(ctx context.Context, hash string) (r oauth.Refresh, f oauth.Family, err error) {
-	err = s.reader.QueryRowContext(ctx, `
+	query, err := s.prepared(ctx, `
 		SELECT r.hash, r.family, r.issued_at, r.expires_at, r.state = 'live',
 			f.id, f.client, f.home, f.site, f.grant_id, f.scope, f.jkt, f.created_at, f.expires_at, f.revoked_at, f.reason
-		FROM refresh_tokens r JOIN families f ON f.id = r.family WHERE r.hash = $1`, hash).Scan(
+		FROM refresh_tokens r JOIN families f ON f.id = r.family WHERE r.hash = $1`)
+	if err != nil {
+		return r, f, err
+	}
+	err = query.QueryRowContext(context.WithoutCancel(ctx), hash).Scan(
 		&r.Hash, &r.Family, &r.IssuedAt, &r.ExpiresAt, &r.Live,
 		&f.ID, &f.ClientID, &f.Home, &f.Site, &f.Grant, &f.Scope, &f.JKT, &f.CreatedAt, &f.ExpiresAt, &f.RevokedAt, &f.Reason)
 	if errors.Is(err, sql.ErrNoRows) {

@@ -4,28 +4,46 @@ package store
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 
+	"github.com/comity-network/comity/internal/groupcommit"
 	"github.com/comity-network/comity/node/notify"
 	"github.com/comity-network/comity/node/oauth"
 )
 
+// revokeTokens is how a released token ends, and there is no other way but
+// Purge. A condition follows, with parameters from $3 on.
+const revokeTokens = `
+	UPDATE tokens SET state = 'revoked', revoked_at = $1, reason = $2 WHERE state IN ('pending', 'released') AND `
+
+// revoke ends a handful of tokens and returns them.
+func (s *Store) revoke(tx *groupcommit.Tx, at int64, reason, condition string, args ...any) ([]oauth.Token, error) {
+	args = append([]any{at, reason}, args...)
+	dead, err := collect[oauth.Token](tx.Query(revokeTokens+condition+` RETURNING `+tokenColumns, args...))(scanToken)
+	if err != nil || len(dead) == 0 {
+		return nil, err
+	}
+	hashes := make([]string, len(dead))
+	for i, t := range dead {
+		hashes[i] = t.Hash
+	}
+	tx.Ended(func() { s.tokens.forget(hashes...) })
+	return dead, nil
+}
+
+// revokeMany ends any number of tokens.
+func (s *Store) revokeMany(tx *groupcommit.Tx, at int64, reason, condition string, args ...any) error {
+	tx.Ended(func() { s.tokens.forget() })
+	return exec(tx, revokeTokens+condition, append([]any{at, reason}, args...)...)
+}
+
 // RevokeToken implements oauth.Revoker.
 func (s *Store) RevokeToken(ctx context.Context, hash string, at int64, reason string, queue ...notify.Message) error {
-	return s.writeTokens(ctx, func(tx *sql.Tx) error {
-		var revoked string
-		err := tx.QueryRowContext(ctx, `
-			UPDATE tokens SET state = 'revoked', revoked_at = $1, reason = $2
-			WHERE hash = $3 AND state IN ('pending', 'released')
-			RETURNING hash`, at, reason, hash).Scan(&revoked)
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
-		}
-		if err != nil {
+	return s.writeTokens(ctx, func(tx *groupcommit.Tx) error {
+		dead, err := s.revoke(tx, at, reason, `hash = $3`, hash)
+		if err != nil || len(dead) == 0 {
 			return err
 		}
-		return enqueue(ctx, tx, queue...)
+		return s.enqueue(tx, queue...)
 	})
 }
 
@@ -34,15 +52,12 @@ func (s *Store) RevokeFamily(ctx context.Context, id string, at int64, reason st
 	if id == "" {
 		return nil
 	}
-	return s.writeTokens(ctx, func(tx *sql.Tx) error {
-		err := exec(ctx, tx, `UPDATE families SET revoked_at = $1, reason = $2 WHERE id = $3 AND revoked_at = 0`, at, reason, id)
+	return s.writeTokens(ctx, func(tx *groupcommit.Tx) error {
+		err := exec(tx, `UPDATE families SET revoked_at = $1, reason = $2 WHERE id = $3 AND revoked_at = 0`, at, reason, id)
 		if err != nil {
 			return err
 		}
-		dead, err := collect[oauth.Token](tx.QueryContext(ctx, `
-			UPDATE tokens SET state = 'revoked', revoked_at = $1, reason = $2
-			WHERE family = $3 AND state IN ('pending', 'released') AND expires_at > $1
-			RETURNING `+tokenColumns, at, reason, id))(scanToken)
+		dead, err := s.revoke(tx, at, reason, `family = $3 AND expires_at > $1`, id)
 		if err != nil {
 			return err
 		}
@@ -50,7 +65,7 @@ func (s *Store) RevokeFamily(ctx context.Context, id string, at int64, reason st
 		for i, t := range dead {
 			queue[i] = message(t)
 		}
-		return enqueue(ctx, tx, queue...)
+		return s.enqueue(tx, queue...)
 	})
 }
 
@@ -80,33 +95,30 @@ func (s *Store) stopAndTell(ctx context.Context, stop oauth.Stop, message func(s
 	if err != nil || !holds {
 		return 0, err
 	}
-	err = s.writeTokens(ctx, func(tx *sql.Tx) error {
-		sites, err := collect[string](tx.QueryContext(ctx, concerned, stop.ClientID, stop.At))(scanString)
+	err = s.writeTokens(ctx, func(tx *groupcommit.Tx) error {
+		sites, err := collect[string](tx.Query(concerned, stop.ClientID, stop.At))(scanString)
 		if err != nil {
 			return err
 		}
-		if err := kill(ctx, tx, stop); err != nil {
+		if err := s.kill(tx, stop); err != nil {
 			return err
 		}
 		if message == nil {
 			return nil
 		}
 		told = len(sites)
-		return enqueueEach(ctx, tx, sites, message)
+		return s.enqueueEach(tx, sites, message)
 	})
 	return told, err
 }
 
 // kill ends what the client got up to the cutoff.
-func kill(ctx context.Context, tx *sql.Tx, stop oauth.Stop) error {
-	err := exec(ctx, tx, `
-		UPDATE tokens SET state = 'revoked', revoked_at = $1, reason = $2
-		WHERE client = $3 AND issued_at <= $4 AND state IN ('pending', 'released')`,
-		stop.At, stop.Reason, stop.ClientID, stop.Cutoff)
+func (s *Store) kill(tx *groupcommit.Tx, stop oauth.Stop) error {
+	err := s.revokeMany(tx, stop.At, stop.Reason, `client = $3 AND issued_at <= $4`, stop.ClientID, stop.Cutoff)
 	if err != nil {
 		return err
 	}
-	return exec(ctx, tx, `
+	return exec(tx, `
 		UPDATE families SET revoked_at = $1, reason = $2
 		WHERE client = $3 AND created_at <= $4 AND revoked_at = 0`,
 		stop.At, stop.Reason, stop.ClientID, stop.Cutoff)
@@ -114,23 +126,21 @@ func kill(ctx context.Context, tx *sql.Tx, stop oauth.Stop) error {
 
 // StopBroker implements oauth.Revoker.
 func (s *Store) StopBroker(ctx context.Context, home string, at int64, reason string) error {
-	return s.writeTokens(ctx, func(tx *sql.Tx) error {
-		err := exec(ctx, tx, `
-			UPDATE tokens SET state = 'revoked', revoked_at = $1, reason = $2
-			WHERE (home = $3 OR $3 = '') AND state IN ('pending', 'released')`, at, reason, home)
+	return s.writeTokens(ctx, func(tx *groupcommit.Tx) error {
+		err := s.revokeMany(tx, at, reason, `(home = $3 OR $3 = '')`, home)
 		if err != nil {
 			return err
 		}
-		return exec(ctx, tx, `
+		return exec(tx, `
 			UPDATE families SET revoked_at = $1, reason = $2
 			WHERE (home = $3 OR $3 = '') AND revoked_at = 0`, at, reason, home)
 	})
 }
 
-func enqueueEach(ctx context.Context, tx *sql.Tx, sites []string, message func(site string) notify.Message) error {
+func (s *Store) enqueueEach(tx *groupcommit.Tx, sites []string, message func(site string) notify.Message) error {
 	queue := make([]notify.Message, len(sites))
 	for i, site := range sites {
 		queue[i] = message(site)
 	}
-	return enqueue(ctx, tx, queue...)
+	return s.enqueue(tx, queue...)
 }

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,6 +55,8 @@ func Run(t *testing.T, open func(t *testing.T) Opened) {
 		"Pending":              testPending,
 		"Purge":                testPurge,
 		"NothingOfAFailedMint": testNothingOfAFailedMint,
+		"DeadAtOnce":           testDeadAtOnce,
+		"NeverAliveAgain":      testNeverAliveAgain,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
@@ -549,5 +552,77 @@ func testNothingOfAFailedMint(t *testing.T, s Opened) {
 	wrong.Token.Family = m.Family.ID
 	if err := s.Mint(ctx, wrong); err == nil {
 		t.Fatal("a refresh token was used for another family")
+	}
+}
+
+// A token that was looked up while it was alive is dead for the next look, in
+// whatever way it ended.
+func testDeadAtOnce(t *testing.T, s Opened) {
+	for name, end := range map[string]func(m oauth.Mint) error{
+		"token":  func(m oauth.Mint) error { return s.RevokeToken(ctx, m.Token.Hash, now, "test") },
+		"family": func(m oauth.Mint) error { return s.RevokeFamily(ctx, m.Family.ID, now, "test", about) },
+		"refresh refused": func(m oauth.Mint) error {
+			next := rotate(m)
+			must(t, s.Mint(ctx, next))
+			return s.Void(ctx, next.Token.Hash, oauth.Refused, now)
+		},
+		"client": func(m oauth.Mint) error {
+			_, err := s.StopClient(ctx, oauth.Stop{ClientID: client, Cutoff: now, At: now, Reason: "test"}, nil)
+			return err
+		},
+		"client enabled": func(m oauth.Mint) error {
+			_, err := s.EnableClient(ctx, oauth.Stop{ClientID: client, Cutoff: now, At: now, Reason: "test"}, nil)
+			return err
+		},
+		"broker": func(m oauth.Mint) error { return s.StopBroker(ctx, home, now, "test") },
+	} {
+		m := released(t, s, login(name))
+		for range 2 {
+			if got := state(t, s, m.Token.Hash); got != oauth.TokenReleased {
+				t.Errorf("%s: a new token is %s", name, got)
+			}
+		}
+		must(t, end(m))
+		if got := state(t, s, m.Token.Hash); got != oauth.TokenRevoked {
+			t.Errorf("%s: the token is %s afterwards", name, got)
+		}
+	}
+	m := released(t, s, login("purged"))
+	state(t, s, m.Token.Hash)
+	must(t, s.Purge(ctx, m.Token.ExpiresAt+1))
+	if _, err := s.Token(ctx, m.Token.Hash); !errors.Is(err, registry.ErrNotFound) {
+		t.Errorf("a purged token: %v", err)
+	}
+}
+
+// Whoever looks on while tokens end sees each of them alive, and then dead for
+// good; once the revocation has returned nobody sees it alive.
+func testNeverAliveAgain(t *testing.T, s Opened) {
+	for range 10 {
+		m := released(t, s, login(registry.NewID()))
+		var dead atomic.Bool
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				for last := oauth.TokenReleased; ; {
+					known := dead.Load()
+					token, err := s.Token(ctx, m.Token.Hash)
+					switch {
+					case err != nil:
+						t.Error(err)
+					case known && token.State != oauth.TokenRevoked:
+						t.Error("alive after its revocation")
+					case last == oauth.TokenRevoked && token.State != last:
+						t.Error("alive again")
+					}
+					if last = token.State; known || t.Failed() {
+						return
+					}
+				}
+			})
+		}
+		must(t, s.RevokeToken(ctx, m.Token.Hash, now, "test"))
+		dead.Store(true)
+		wg.Wait()
 	}
 }
