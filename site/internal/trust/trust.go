@@ -57,6 +57,7 @@ type Federation struct {
 	problem atomic.Pointer[string]      // why the last poll failed
 
 	brokers brokerRecords
+	parsed  parsedClients
 }
 
 // snapshot is one consistent state of what is believed. It is never changed.
