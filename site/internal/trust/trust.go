@@ -85,7 +85,7 @@ func Open(ctx context.Context, c Config) (*Federation, error) {
 		}
 	}
 	f := &Federation{Config: c, views: map[string]*registry.Record{}}
-	f.brokers.known, f.brokers.asked = map[string]*registry.Record{}, map[string]time.Duration{}
+	f.brokers.known, f.brokers.asked = map[string]*brokerRecord{}, map[string]time.Duration{}
 	f.now.Store(&snapshot{})
 	if err := f.load(ctx); err != nil {
 		return nil, fmt.Errorf("load what is known of the federation: %w", err)
