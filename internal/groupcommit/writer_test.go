@@ -316,7 +316,9 @@ func TestClose(t *testing.T) {
 		})
 		b.until(func() bool { return b.Waiting() == n+1 })
 	}
-	running.Go(func() { b.Write(t.Context(), func(tx *groupcommit.Tx) error { close(begun); <-release; return add(1)(tx) }) })
+	running.Go(func() {
+		b.Write(t.Context(), func(tx *groupcommit.Tx) error { close(begun); <-release; return add(1)(tx) })
+	})
 	<-begun
 	wait(func() error { return b.Write(t.Context(), add(2)) })
 	wait(b.Close)
