@@ -10,7 +10,7 @@ type Tx struct {
 	tx     *sql.Tx
 	writer *Writer
 	ended  []func()
-	fresh  map[string]*sql.Stmt // not in writer.statements yet
+	fresh  map[string]*sql.Stmt // that the writer has not kept yet
 }
 
 // Exec executes a statement that returns no rows.

@@ -51,7 +51,7 @@ type Config struct {
 // Writer writes to one database. It is safe for concurrent use.
 type Writer struct {
 	cfg        Config
-	statements map[string]*sql.Stmt // by their text; who leads uses it
+	statements map[string]*sql.Stmt // by their text; only who leads uses it
 
 	mu      sync.Mutex
 	busy    bool    // somebody leads
@@ -61,7 +61,7 @@ type Writer struct {
 // call is one caller of Write.
 type call struct {
 	ctx   context.Context
-	write func(*Tx) error
+	write func(*Tx) error // nil: Close, which does its work itself
 	err   error
 	panic any
 	leads chan bool // true: lead the next transaction; false: err is there
@@ -78,19 +78,20 @@ func New(cfg Config) *Writer {
 	return &Writer{cfg: cfg, statements: map[string]*sql.Stmt{}}
 }
 
-// Close waits for what is under way and frees prepared statements. It does not
-// close the database. No Write may begin after it.
+// Close waits for the transaction that is under way and frees prepared
+// statements; a later Write prepares them again. It does not close the
+// database.
 func (w *Writer) Close() error {
-	var errs []error
-	c := &call{leads: make(chan bool, 1)}
+	c := &call{ctx: context.Background(), leads: make(chan bool, 1)}
 	if !w.join(c) {
 		<-c.leads
 	}
+	defer w.pass()
+	var errs []error
 	for _, statement := range w.statements {
 		errs = append(errs, statement.Close())
 	}
 	clear(w.statements)
-	w.pass()
 	return errors.Join(errs...)
 }
 
@@ -155,7 +156,10 @@ func (w *Writer) wait(c *call) (leads bool) {
 func (w *Writer) take(c *call) []*call {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	n := min(len(w.waiting), most-1)
+	n := 0
+	for n < len(w.waiting) && n < most-1 && w.waiting[n].write != nil {
+		n++
+	}
 	group := append([]*call{c}, w.waiting[:n]...)
 	w.waiting = slices.Delete(w.waiting, 0, n)
 	return group

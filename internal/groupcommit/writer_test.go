@@ -301,6 +301,33 @@ func TestEnded(t *testing.T) {
 	}
 }
 
+// Close takes its turn, between transactions. Statements are prepared again
+// where they are needed.
+func TestClose(t *testing.T) {
+	b := newTable(t)
+	begun, release := make(chan struct{}), make(chan struct{})
+	var running sync.WaitGroup
+	wait := func(f func() error) {
+		n := b.Waiting()
+		running.Go(func() {
+			if err := f(); err != nil {
+				t.Error(err)
+			}
+		})
+		b.until(func() bool { return b.Waiting() == n+1 })
+	}
+	running.Go(func() {
+		b.Write(t.Context(), func(tx *groupcommit.Tx) error { close(begun); <-release; return add(1)(tx) })
+	})
+	<-begun
+	wait(func() error { return b.Write(t.Context(), add(2)) })
+	wait(b.Close)
+	wait(func() error { return b.Write(t.Context(), add(3)) })
+	close(release)
+	running.Wait()
+	b.want("1 2 3", 3)
+}
+
 // BenchmarkWrite is one durable insert, by one and by many at once.
 func BenchmarkWrite(b *testing.B) {
 	for _, writers := range []int{1, 16, 64} {

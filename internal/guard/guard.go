@@ -46,7 +46,7 @@ const (
 	maxHeaderBytes  = 16 << 10
 	maxConnsPerHost = 32
 	maxIdle         = 256
-	maxIdlePerHost  = 8
+	maxIdlePerHost  = maxConnsPerHost // else those that are many at a time are dialled again and again
 	idleTimeout     = 60 * time.Second
 	minTLSVersion   = tls.VersionTLS12
 	userAgent       = "comity"

@@ -70,7 +70,7 @@ func (e *Event) URI() string {
 }
 
 // body returns the one event that is set.
-func (e *Event) body() (uri string, body any) {
+func (e *Event) body() (uri string, body interface{ check() error }) {
 	n := 0
 	if e.TokenIssued != nil {
 		uri, body, n = EventTokenIssued, e.TokenIssued, n+1

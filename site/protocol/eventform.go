@@ -49,10 +49,10 @@ func (e *Event) UnmarshalJSON(data []byte) error {
 			return fmt.Errorf("%s: %w", uri, err)
 		}
 	}
-	return e.checkClaims()
+	return e.check()
 }
 
-// unmarshalBody decodes and checks the one event.
+// unmarshalBody decodes the one event.
 func (e *Event) unmarshalBody(uri string, raw []byte) error {
 	switch uri {
 	case EventTokenIssued:
@@ -69,23 +69,23 @@ func (e *Event) unmarshalBody(uri string, raw []byte) error {
 	return errors.New("unknown event")
 }
 
-// checker is one kind of event.
-type checker[T any] interface {
-	*T
-	check() error
-}
-
-func decode[T any, P checker[T]](raw []byte, to **T) error {
+func decode[T any](raw []byte, to **T) error {
 	if err := strictjson.Unmarshal(raw, to); err != nil {
 		return err
 	}
 	if *to == nil {
 		return errors.New("is null")
 	}
-	return P(*to).check()
+	return nil
 }
 
-func (e *Event) checkClaims() error {
+// check checks all claims but iat.
+func (e *Event) check() error {
+	if uri, body := e.body(); uri == "" {
+		return errors.New("not exactly one event is set")
+	} else if err := body.check(); err != nil {
+		return fmt.Errorf("%s: %w", uri, err)
+	}
 	audience := CheckResource
 	if e.forFederation() {
 		audience = checkFederation

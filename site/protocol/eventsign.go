@@ -26,9 +26,12 @@ func SignEvent(k registry.SigningKey, e Event) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := first(e.check(), checkTime("iat", e.IssuedAt)); err != nil {
+		return "", fmt.Errorf("sign: %w", malformed("event", err))
+	}
 	token := k.Sign(TypeEvent, payload)
-	if _, err := ParseEvent(token); err != nil {
-		return "", fmt.Errorf("sign: %w", err)
+	if len(token) > MaxEventBytes {
+		return "", fmt.Errorf("sign: %w", malformed("event", fmt.Errorf("%d characters, at most %d are allowed", len(token), MaxEventBytes)))
 	}
 	return token, nil
 }

@@ -4,7 +4,8 @@ package store
 
 import (
 	"context"
-	"database/sql"
+
+	"github.com/comity-network/comity/internal/groupcommit"
 )
 
 // Event names one event of one broker.
@@ -18,14 +19,14 @@ type Event struct {
 // claimEvent is the first statement of each transaction that an event causes.
 // ErrUsed: it was stored before, with its effect. ErrReused: something else
 // was, under the same jti.
-func claimEvent(ctx context.Context, tx *sql.Tx, e Event) error {
-	err := claim(ctx, tx, `INSERT INTO comity_events (broker, id, digest, received_at) VALUES ($1, $2, $3, $4)
+func claimEvent(tx *groupcommit.Tx, e Event) error {
+	err := claim(tx, `INSERT INTO comity_events (broker, id, digest, received_at) VALUES ($1, $2, $3, $4)
 		ON CONFLICT DO NOTHING`, e.Broker, e.ID, e.Digest, e.At)
 	if err != ErrUsed {
 		return err
 	}
 	var digest string
-	if err := tx.QueryRowContext(ctx, `SELECT digest FROM comity_events WHERE broker = $1 AND id = $2`,
+	if err := tx.QueryRow(`SELECT digest FROM comity_events WHERE broker = $1 AND id = $2`,
 		e.Broker, e.ID).Scan(&digest); err != nil {
 		return err
 	}
@@ -37,7 +38,7 @@ func claimEvent(ctx context.Context, tx *sql.Tx, e Event) error {
 
 // ClaimProof claims a DPoP proof by key and jti. ErrUsed when it was used.
 func (s *Store) ClaimProof(ctx context.Context, id string, expiresAt int64) error {
-	return s.write(ctx, func(tx *sql.Tx) error {
-		return claim(ctx, tx, `INSERT INTO comity_proofs (id, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING`, id, expiresAt)
+	return s.write(ctx, func(tx *groupcommit.Tx) error {
+		return claim(tx, `INSERT INTO comity_proofs (id, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING`, id, expiresAt)
 	})
 }

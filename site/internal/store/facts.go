@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 
+	"github.com/comity-network/comity/internal/groupcommit"
 	"github.com/comity-network/comity/registry"
 	"github.com/comity-network/comity/site/internal/trust"
 )
@@ -30,11 +31,12 @@ func (s *Store) Facts(ctx context.Context, kind string) ([]trust.Fact, error) {
 	return facts, rows.Err()
 }
 
+const factSQL = `SELECT position, value FROM comity_facts WHERE kind = $1 AND name = $2`
+
 // Fact returns one fact; registry.ErrNotFound if there is none.
 func (s *Store) Fact(ctx context.Context, kind, name string) (trust.Fact, error) {
 	f := trust.Fact{Kind: kind, Name: name}
-	err := s.db.QueryRowContext(ctx,
-		`SELECT position, value FROM comity_facts WHERE kind = $1 AND name = $2`, kind, name).Scan(&f.Position, &f.Value)
+	err := s.fact.QueryRowContext(ctx, kind, name).Scan(&f.Position, &f.Value)
 	if errors.Is(err, sql.ErrNoRows) {
 		return f, registry.ErrNotFound
 	}
@@ -45,14 +47,13 @@ func (s *Store) Fact(ctx context.Context, kind, name string) (trust.Fact, error)
 // higher position is there, and returns the one that is there afterwards.
 func (s *Store) Remember(ctx context.Context, f trust.Fact) (trust.Fact, error) {
 	kept := f
-	err := s.write(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `INSERT INTO comity_facts (kind, name, position, value) VALUES ($1, $2, $3, $4)
+	err := s.write(ctx, func(tx *groupcommit.Tx) error {
+		if _, err := tx.Exec(`INSERT INTO comity_facts (kind, name, position, value) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (kind, name) DO UPDATE SET position = excluded.position, value = excluded.value
 			WHERE comity_facts.position < excluded.position`, f.Kind, f.Name, f.Position, f.Value); err != nil {
 			return err
 		}
-		return tx.QueryRowContext(ctx, `SELECT position, value FROM comity_facts WHERE kind = $1 AND name = $2`,
-			f.Kind, f.Name).Scan(&kept.Position, &kept.Value)
+		return tx.QueryRow(factSQL, f.Kind, f.Name).Scan(&kept.Position, &kept.Value)
 	})
 	return kept, err
 }

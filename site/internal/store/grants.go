@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 
+	"github.com/comity-network/comity/internal/groupcommit"
 	"github.com/comity-network/comity/registry"
 )
 
@@ -43,8 +44,8 @@ func scanGrant(r row) (Grant, error) {
 // AddGrant stores the grant that the decision consent made. ErrUsed when that
 // decision has made one already.
 func (s *Store) AddGrant(ctx context.Context, consent string, g Grant) error {
-	return s.write(ctx, func(tx *sql.Tx) error {
-		return claim(ctx, tx, `INSERT INTO comity_grants (consent, `+grantColumns+`)
+	return s.write(ctx, func(tx *groupcommit.Tx) error {
+		return claim(tx, `INSERT INTO comity_grants (consent, `+grantColumns+`)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, 0) ON CONFLICT DO NOTHING`,
 			consent, g.ID, g.User, g.ClientID, g.Home, g.Broker, g.Scope, g.JKT, g.Code, g.CodeExpiresAt, g.CreatedAt)
 	})
@@ -73,21 +74,21 @@ func (s *Store) Grants(ctx context.Context, user string) ([]Grant, error) {
 // EndGrant ends a grant of user and kills its tokens. registry.ErrNotFound when
 // the user has no such grant; ending it twice is no error.
 func (s *Store) EndGrant(ctx context.Context, user, id string, now int64) error {
-	return s.write(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE comity_grants SET ended_at = $1
+	return s.write(ctx, func(tx *groupcommit.Tx) error {
+		_, err := tx.Exec(`UPDATE comity_grants SET ended_at = $1
 			WHERE id = $2 AND user_id = $3 AND ended_at = 0`, now, id, user)
 		if err != nil {
 			return err
 		}
 		var n int
-		if err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM comity_grants WHERE id = $1 AND user_id = $2`,
+		if err := tx.QueryRow(`SELECT COUNT(*) FROM comity_grants WHERE id = $1 AND user_id = $2`,
 			id, user).Scan(&n); err != nil {
 			return err
 		}
 		if n == 0 {
 			return registry.ErrNotFound
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE comity_tokens SET revoked_at = $1 WHERE grant_id = $2 AND revoked_at = 0`, now, id)
+		_, err = tx.Exec(`UPDATE comity_tokens SET revoked_at = $1 WHERE grant_id = $2 AND revoked_at = 0`, now, id)
 		return err
 	})
 }

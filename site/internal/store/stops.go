@@ -4,9 +4,9 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"math"
 
+	"github.com/comity-network/comity/internal/groupcommit"
 	"github.com/comity-network/comity/registry"
 	"github.com/comity-network/comity/site/internal/trust"
 )
@@ -20,12 +20,12 @@ const stopColumns = `record, client_id, issuer, seq, status, reason, since, unti
 // Hear stores stops that an event told of, with their effect on tokens, and
 // the event with them. A stop that was heard before changes nothing.
 func (s *Store) Hear(ctx context.Context, e Event, stops []trust.Stop) error {
-	return s.write(ctx, func(tx *sql.Tx) error {
-		if err := claimEvent(ctx, tx, e); err != nil {
+	return s.write(ctx, func(tx *groupcommit.Tx) error {
+		if err := claimEvent(tx, e); err != nil {
 			return err
 		}
 		for _, stop := range stops {
-			if err := hear(ctx, tx, stop); err != nil {
+			if err := hear(tx, stop); err != nil {
 				return err
 			}
 		}
@@ -33,8 +33,8 @@ func (s *Store) Hear(ctx context.Context, e Event, stops []trust.Stop) error {
 	})
 }
 
-func hear(ctx context.Context, tx *sql.Tx, stop trust.Stop) error {
-	err := claim(ctx, tx, `INSERT INTO comity_stops (`+stopColumns+`, lifted_at)
+func hear(tx *groupcommit.Tx, stop trust.Stop) error {
+	err := claim(tx, `INSERT INTO comity_stops (`+stopColumns+`, lifted_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0) ON CONFLICT DO NOTHING`,
 		stop.Record, stop.ClientID, stop.Issuer, stop.Sequence, string(stop.Status), stop.Reason, stop.Since, stop.Until,
 		stop.HeardAt, stop.LiftAfter)
@@ -52,21 +52,21 @@ func hear(ctx context.Context, tx *sql.Tx, stop trust.Stop) error {
 		return nil
 	}
 	if cutoff != math.MaxInt64 {
-		if err := putCutoff(ctx, tx, allOfFederation, "client:"+stop.ClientID, cutoff); err != nil {
+		if err := putCutoff(tx, allOfFederation, "client:"+stop.ClientID, cutoff); err != nil {
 			return err
 		}
 	}
-	return killClient(ctx, tx, stop.ClientID, cutoff, stop.HeardAt)
+	return killClient(tx, stop.ClientID, cutoff, stop.HeardAt)
 }
 
-func killClient(ctx context.Context, tx *sql.Tx, client string, cutoff, now int64) error {
-	_, err := tx.ExecContext(ctx, `UPDATE comity_tokens SET revoked_at = $1
+func killClient(tx *groupcommit.Tx, client string, cutoff, now int64) error {
+	_, err := tx.Exec(`UPDATE comity_tokens SET revoked_at = $1
 		WHERE client_id = $2 AND issued_at <= $3 AND revoked_at = 0`, now, client, cutoff)
 	return err
 }
 
-func putCutoff(ctx context.Context, tx *sql.Tx, broker, subject string, cutoff int64) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO comity_cutoffs (broker, subject, cutoff) VALUES ($1, $2, $3)
+func putCutoff(tx *groupcommit.Tx, broker, subject string, cutoff int64) error {
+	_, err := tx.Exec(`INSERT INTO comity_cutoffs (broker, subject, cutoff) VALUES ($1, $2, $3)
 		ON CONFLICT (broker, subject) DO UPDATE SET cutoff = excluded.cutoff
 		WHERE comity_cutoffs.cutoff < excluded.cutoff`, broker, subject, cutoff)
 	return err
@@ -97,8 +97,8 @@ func (s *Store) Heard(ctx context.Context, client string, now int64) ([]trust.St
 // Lift ends the stop that record made, since a certified list does not hold
 // it any more.
 func (s *Store) Lift(ctx context.Context, record string, now int64) error {
-	return s.write(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE comity_stops SET lifted_at = $1 WHERE record = $2 AND lifted_at = 0`, now, record)
+	return s.write(ctx, func(tx *groupcommit.Tx) error {
+		_, err := tx.Exec(`UPDATE comity_stops SET lifted_at = $1 WHERE record = $2 AND lifted_at = 0`, now, record)
 		return err
 	})
 }
@@ -113,11 +113,11 @@ type Lifting struct {
 
 // Reinstated stores an event that told of a reinstatement.
 func (s *Store) Reinstated(ctx context.Context, e Event, l Lifting) error {
-	return s.write(ctx, func(tx *sql.Tx) error {
-		if err := claimEvent(ctx, tx, e); err != nil {
+	return s.write(ctx, func(tx *groupcommit.Tx) error {
+		if err := claimEvent(tx, e); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `UPDATE comity_stops SET lift_after = $1
+		_, err := tx.Exec(`UPDATE comity_stops SET lift_after = $1
 			WHERE client_id = $2 AND issuer = $3 AND seq < $4 AND lift_after > $5 AND status = 'suspended'`,
 			l.Since, l.ClientID, l.Issuer, l.Before, l.Since)
 		return err
@@ -136,7 +136,7 @@ func (s *Store) Kill(ctx context.Context, now int64, cutoff func(client string) 
 		if c == 0 {
 			continue
 		}
-		err := s.write(ctx, func(tx *sql.Tx) error { return killClient(ctx, tx, client, c, now) })
+		err := s.write(ctx, func(tx *groupcommit.Tx) error { return killClient(tx, client, c, now) })
 		if err != nil {
 			return err
 		}

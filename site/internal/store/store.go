@@ -16,7 +16,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"sync"
+
+	"github.com/comity-network/comity/internal/groupcommit"
 )
 
 // Errors of the one-time things.
@@ -30,8 +31,9 @@ var (
 // Store is one site's tables. It is safe for concurrent use.
 type Store struct {
 	db     *sql.DB
-	mu     sync.Mutex // one writing transaction of this process at a time: SQLite has room for one
+	writes *groupcommit.Writer
 	lookup *sql.Stmt
+	fact   *sql.Stmt
 }
 
 // Open brings the tables in db to this version. The database stays the
@@ -44,31 +46,26 @@ func Open(ctx context.Context, db *sql.DB) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{db: db, lookup: lookup}, nil
+	fact, err := db.PrepareContext(ctx, factSQL)
+	if err != nil {
+		return nil, errors.Join(err, lookup.Close())
+	}
+	return &Store{db: db, writes: groupcommit.New(groupcommit.Config{DB: db}), lookup: lookup, fact: fact}, nil
 }
 
-// Close frees what Open prepared. It does not close the database.
-func (s *Store) Close() error { return s.lookup.Close() }
+// Close frees what was prepared. It does not close the database.
+func (s *Store) Close() error { return errors.Join(s.writes.Close(), s.lookup.Close(), s.fact.Close()) }
 
-// write runs f in one transaction. When f returns an error, nothing of it is
-// kept. The first statement of f writes, so that SQLite takes its lock at once.
-func (s *Store) write(ctx context.Context, f func(*sql.Tx) error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	tx, err := s.db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback()
-	if err := f(tx); err != nil {
-		return err
-	}
-	return tx.Commit()
+// write runs f in a transaction, which it may share with others who write at
+// the same time. When f returns an error, nothing of it is kept. The first
+// statement of f writes, so that SQLite takes its lock at once.
+func (s *Store) write(ctx context.Context, f func(*groupcommit.Tx) error) error {
+	return s.writes.Write(ctx, f)
 }
 
 // claim runs an insert that must add one row; ErrUsed when the row is there.
-func claim(ctx context.Context, tx *sql.Tx, insert string, args ...any) error {
-	result, err := tx.ExecContext(ctx, insert, args...)
+func claim(tx *groupcommit.Tx, insert string, args ...any) error {
+	result, err := tx.Exec(insert, args...)
 	if err != nil {
 		return err
 	}
@@ -83,7 +80,7 @@ func claim(ctx context.Context, tx *sql.Tx, insert string, args ...any) error {
 // redeemed.
 func (s *Store) Purge(ctx context.Context, now int64) error {
 	const day = 24 * 60 * 60
-	return s.write(ctx, func(tx *sql.Tx) error {
+	return s.write(ctx, func(tx *groupcommit.Tx) error {
 		for _, q := range []struct {
 			statement string
 			before    int64
@@ -96,7 +93,7 @@ func (s *Store) Purge(ctx context.Context, now int64) error {
 			{`DELETE FROM comity_grants WHERE used_at = 0 AND code_expires_at < $1`, now - day},
 			{`DELETE FROM comity_grants WHERE ended_at <> 0 AND ended_at < $1`, now - 31*day},
 		} {
-			if _, err := tx.ExecContext(ctx, q.statement, q.before); err != nil {
+			if _, err := tx.Exec(q.statement, q.before); err != nil {
 				return err
 			}
 		}

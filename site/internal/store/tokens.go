@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 
+	"github.com/comity-network/comity/internal/groupcommit"
 	"github.com/comity-network/comity/registry"
 )
 
@@ -66,11 +67,11 @@ type Situation struct {
 // ErrUsed: this event was accepted before. registry.ErrConflict: the hash is
 // known, alive or revoked.
 func (s *Store) Accept(ctx context.Context, e Event, t Token, judge func(Situation) (home string, err error)) error {
-	return s.write(ctx, func(tx *sql.Tx) error {
-		if err := claimEvent(ctx, tx, e); err != nil {
+	return s.write(ctx, func(tx *groupcommit.Tx) error {
+		if err := claimEvent(tx, e); err != nil {
 			return err
 		}
-		now, err := situation(ctx, tx, e, t)
+		now, err := situation(tx, e, t)
 		if err != nil {
 			return err
 		}
@@ -78,11 +79,11 @@ func (s *Store) Accept(ctx context.Context, e Event, t Token, judge func(Situati
 			return err
 		}
 		if t.Grant != "" {
-			if err := use(ctx, tx, e, t); err != nil {
+			if err := use(tx, e, t); err != nil {
 				return err
 			}
 		}
-		err = claim(ctx, tx, `INSERT INTO comity_tokens (hash, broker, grant_id, code, client_id, home, scope, jkt, subject,
+		err = claim(tx, `INSERT INTO comity_tokens (hash, broker, grant_id, code, client_id, home, scope, jkt, subject,
 			issued_at, expires_at, revoked_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0) ON CONFLICT DO NOTHING`,
 			t.Hash, t.Broker, t.Grant, t.Code, t.ClientID, t.Home, t.Scope, t.JKT, t.Subject, t.IssuedAt, t.ExpiresAt)
 		if err == ErrUsed {
@@ -93,14 +94,14 @@ func (s *Store) Accept(ctx context.Context, e Event, t Token, judge func(Situati
 }
 
 // use marks the grant as used and makes room for one token per code.
-func use(ctx context.Context, tx *sql.Tx, e Event, t Token) error {
-	if _, err := tx.ExecContext(ctx, `UPDATE comity_grants SET used_at = $1 WHERE id = $2`, e.At, t.Grant); err != nil {
+func use(tx *groupcommit.Tx, e Event, t Token) error {
+	if _, err := tx.Exec(`UPDATE comity_grants SET used_at = $1 WHERE id = $2`, e.At, t.Grant); err != nil {
 		return err
 	}
 	if t.Code == "" {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE comity_tokens SET revoked_at = $1
+	_, err := tx.Exec(`UPDATE comity_tokens SET revoked_at = $1
 		WHERE grant_id = $2 AND code = $3 AND revoked_at = 0`, e.At, t.Grant, t.Code)
 	return err
 }
@@ -108,13 +109,13 @@ func use(ctx context.Context, tx *sql.Tx, e Event, t Token) error {
 // situation collects what t is judged by. The grant's row is locked first
 // where the database has locks of rows, so that a grant that ends now is
 // either seen here or sees the new token.
-func situation(ctx context.Context, tx *sql.Tx, e Event, t Token) (Situation, error) {
+func situation(tx *groupcommit.Tx, e Event, t Token) (Situation, error) {
 	var now Situation
 	if t.Grant != "" {
-		if _, err := tx.ExecContext(ctx, `UPDATE comity_grants SET ended_at = ended_at WHERE id = $1`, t.Grant); err != nil {
+		if _, err := tx.Exec(`UPDATE comity_grants SET ended_at = ended_at WHERE id = $1`, t.Grant); err != nil {
 			return now, err
 		}
-		g, err := scanGrant(tx.QueryRowContext(ctx, `SELECT `+grantColumns+` FROM comity_grants WHERE id = $1`, t.Grant))
+		g, err := scanGrant(tx.QueryRow(`SELECT `+grantColumns+` FROM comity_grants WHERE id = $1`, t.Grant))
 		switch {
 		case err == nil:
 			now.Grant = &g
@@ -123,7 +124,7 @@ func situation(ctx context.Context, tx *sql.Tx, e Event, t Token) (Situation, er
 		}
 	}
 	var stops int64
-	err := tx.QueryRowContext(ctx, `SELECT
+	err := tx.QueryRow(`SELECT
 		(SELECT COUNT(*) FROM comity_stops WHERE client_id = $1 AND lifted_at = 0 AND (until_at = 0 OR until_at > $2)),
 		(SELECT COALESCE(MAX(cutoff), 0) FROM comity_cutoffs
 			WHERE broker IN ($3, '') AND subject IN ($4, $5))`,
@@ -135,11 +136,11 @@ func situation(ctx context.Context, tx *sql.Tx, e Event, t Token) (Situation, er
 // Revoke stores that a token of the event's broker is dead, also one that the
 // site never heard of. registry.ErrConflict: another broker minted it.
 func (s *Store) Revoke(ctx context.Context, e Event, hash string, expiresAt int64) error {
-	return s.write(ctx, func(tx *sql.Tx) error {
-		if err := claimEvent(ctx, tx, e); err != nil {
+	return s.write(ctx, func(tx *groupcommit.Tx) error {
+		if err := claimEvent(tx, e); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO comity_tokens (hash, broker, grant_id, code, client_id, home, scope, jkt,
+		if _, err := tx.Exec(`INSERT INTO comity_tokens (hash, broker, grant_id, code, client_id, home, scope, jkt,
 			subject, issued_at, expires_at, revoked_at) VALUES ($1, $2, '', '', '', '', '', '', '', 0, $3, $4)
 			ON CONFLICT (hash) DO UPDATE SET revoked_at = excluded.revoked_at
 			WHERE comity_tokens.revoked_at = 0 AND comity_tokens.broker = excluded.broker`,
@@ -147,7 +148,7 @@ func (s *Store) Revoke(ctx context.Context, e Event, hash string, expiresAt int6
 			return err
 		}
 		var broker string
-		if err := tx.QueryRowContext(ctx, `SELECT broker FROM comity_tokens WHERE hash = $1`, hash).Scan(&broker); err != nil {
+		if err := tx.QueryRow(`SELECT broker FROM comity_tokens WHERE hash = $1`, hash).Scan(&broker); err != nil {
 			return err
 		}
 		if broker != e.Broker {
@@ -164,14 +165,14 @@ func (s *Store) RevokeUpTo(ctx context.Context, e Event, grant, client string, c
 	if grant == "" {
 		subject, column, id = "client:"+client, "client_id", client
 	}
-	return s.write(ctx, func(tx *sql.Tx) error {
-		if err := claimEvent(ctx, tx, e); err != nil {
+	return s.write(ctx, func(tx *groupcommit.Tx) error {
+		if err := claimEvent(tx, e); err != nil {
 			return err
 		}
-		if err := putCutoff(ctx, tx, e.Broker, subject, cutoff); err != nil {
+		if err := putCutoff(tx, e.Broker, subject, cutoff); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `UPDATE comity_tokens SET revoked_at = $1
+		_, err := tx.Exec(`UPDATE comity_tokens SET revoked_at = $1
 			WHERE broker = $2 AND `+column+` = $3 AND issued_at <= $4 AND revoked_at = 0`, e.At, e.Broker, id, cutoff)
 		return err
 	})

@@ -22,8 +22,14 @@ type brokerRecords struct {
 	fetching sync.Mutex // one fetch at a time
 
 	mu    sync.Mutex
-	known map[string]*registry.Record // by issuer
-	asked map[string]time.Duration    // Elapsed at the last fetch, by issuer
+	known map[string]*brokerRecord // by issuer
+	asked map[string]time.Duration // Elapsed at the last fetch, by issuer
+}
+
+// brokerRecord is one of them. It is never changed.
+type brokerRecord struct {
+	*registry.Record
+	keys map[string]ed25519.PublicKey // its token keys, by kid
 }
 
 // BrokerActive reports whether the broker is an active member that the stop
@@ -99,18 +105,12 @@ func (f *Federation) knownKeys(ctx context.Context, issuer string) map[string]ed
 	if pub, ok := chain.CurrentKey(issuer); !ok || registry.Thumbprint(pub) != record.KeyID {
 		return nil
 	}
-	keys := map[string]ed25519.PublicKey{}
-	for _, key := range record.Broker.TokenKeys {
-		if pub, err := key.PublicKey(); err == nil {
-			keys[registry.Thumbprint(pub)] = pub
-		}
-	}
-	return keys
+	return record.keys
 }
 
 // verifyBroker checks that raw is a broker record of issuer, signed by its
 // current record key.
-func (f *Federation) verifyBroker(issuer string, raw []byte) (*registry.Record, error) {
+func (f *Federation) verifyBroker(issuer string, raw []byte) (*brokerRecord, error) {
 	chain := f.now.Load().chain
 	if chain == nil {
 		return nil, errors.New("no charter yet")
@@ -126,7 +126,16 @@ func (f *Federation) verifyBroker(issuer string, raw []byte) (*registry.Record, 
 	if record.Issuer != issuer {
 		return nil, fmt.Errorf("it is of %s", record.Issuer)
 	}
-	return record, record.Verify(pub)
+	if err := record.Verify(pub); err != nil {
+		return nil, err
+	}
+	keys := map[string]ed25519.PublicKey{}
+	for _, key := range record.Broker.TokenKeys {
+		if pub, err := key.PublicKey(); err == nil {
+			keys[registry.Thumbprint(pub)] = pub
+		}
+	}
+	return &brokerRecord{record, keys}, nil
 }
 
 // fetchBroker asks the broker itself for its record. One that is older than

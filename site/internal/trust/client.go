@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"sync"
 
 	"github.com/comity-network/comity/internal/jws"
 	"github.com/comity-network/comity/internal/strictjson"
@@ -208,7 +209,12 @@ func (f *Federation) Known(ctx context.Context, id string) (*Client, error) {
 	return f.fromFact(fact)
 }
 
+// fromFact parses what is known of a client, once for as long as it stays the
+// same: every new token asks for it.
 func (f *Federation) fromFact(fact Fact) (*Client, error) {
+	if c, ok := f.parsed.client(fact); ok {
+		return c, nil
+	}
 	k, err := parseKnown(fact)
 	if err != nil {
 		return nil, err
@@ -217,8 +223,43 @@ func (f *Federation) fromFact(fact Fact) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{
+	c := &Client{
 		ID: fact.Name, Home: reg.Issuer, Sequence: reg.Registration.Sequence,
 		ClientMetadata: reg.Registration.ClientMetadata,
-	}, nil
+	}
+	f.parsed.keep(fact, c)
+	return c, nil
+}
+
+// maxParsed bounds parsedClients: one may take 32 KiB.
+const maxParsed = 256
+
+// parsedClients are facts of clients that were parsed. They are never changed.
+type parsedClients struct {
+	mu    sync.Mutex
+	facts map[string]parsedClient // by id
+}
+
+type parsedClient struct {
+	value  string
+	client *Client
+}
+
+func (p *parsedClients) client(f Fact) (*Client, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	known, ok := p.facts[f.Name]
+	return known.client, ok && known.value == f.Value
+}
+
+func (p *parsedClients) keep(f Fact, c *Client) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.facts) >= maxParsed {
+		clear(p.facts)
+	}
+	if p.facts == nil {
+		p.facts = map[string]parsedClient{}
+	}
+	p.facts[f.Name] = parsedClient{f.Value, c}
 }

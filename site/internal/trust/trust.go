@@ -57,6 +57,7 @@ type Federation struct {
 	problem atomic.Pointer[string]      // why the last poll failed
 
 	brokers brokerRecords
+	parsed  parsedClients
 }
 
 // snapshot is one consistent state of what is believed. It is never changed.
@@ -84,7 +85,7 @@ func Open(ctx context.Context, c Config) (*Federation, error) {
 		}
 	}
 	f := &Federation{Config: c, views: map[string]*registry.Record{}}
-	f.brokers.known, f.brokers.asked = map[string]*registry.Record{}, map[string]time.Duration{}
+	f.brokers.known, f.brokers.asked = map[string]*brokerRecord{}, map[string]time.Duration{}
 	f.now.Store(&snapshot{})
 	if err := f.load(ctx); err != nil {
 		return nil, fmt.Errorf("load what is known of the federation: %w", err)
