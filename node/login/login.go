@@ -115,6 +115,3 @@ func (p *Pages) Person(ctx context.Context, grant string) (oauth.Person, error) 
 	_, user, err := p.Accounts.FindGrant(ctx, grant)
 	return oauth.Person{ID: user.ID, Name: user.Name, DisplayName: user.DisplayName}, err
 }
-
-// Subject implements oauth.People.
-func (p *Pages) Subject(user, sector string) string { return p.Accounts.Subject(user, sector) }

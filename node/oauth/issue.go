@@ -74,7 +74,7 @@ func (s *Server) mint(o *offer, refresh string) Mint {
 	if o.proof != nil {
 		t.Type, t.JKT, m.Proof = protocol.TokenDPoP, o.proof.JKT, &o.proof.once
 	}
-	if o.code != nil {
+	if o.family.ID != "" && o.rotate == "" {
 		m.Family = &o.family
 	}
 	if refresh != "" {

@@ -24,9 +24,6 @@ type People interface {
 	// Person returns who gave a grant. registry.ErrNotFound: the grant has
 	// ended, or the account is disabled or gone.
 	Person(ctx context.Context, grant string) (Person, error)
-	// Subject is the name by which one sector knows a person (OpenID Connect
-	// Core 1.0, section 8.1).
-	Subject(user, sector string) string
 }
 
 // Person is who gave a grant.
@@ -169,10 +166,10 @@ func (s *Server) issuedCodeGrant(ctx context.Context, raw string, x exchange) (*
 		Issuer: q.Resource, ID: code.Hash, Scope: q.Scope, Grant: code.Grant, ExpiresAt: code.ExpiresAt,
 	}, site, x)
 	o.codeJTI = "" // no code of the site
-	o.family.Subject = s.cfg.People.Subject(person.ID, s.sector(x.client, site))
+	o.family.Subject = s.cfg.Subject(person.ID, s.sector(x.client, site))
 	if protocol.ScopeSubset("openid", q.Scope) {
 		o.identity = &identity{
-			subject: s.cfg.People.Subject(person.ID, clientSector(x.client)), nonce: q.Nonce, authTime: code.AuthTime,
+			subject: s.cfg.Subject(person.ID, clientSector(x.client)), nonce: q.Nonce, authTime: code.AuthTime,
 		}
 	}
 	return o, nil

@@ -76,6 +76,13 @@ type Config struct {
 	// People are those who log in at this broker; nil: nobody does, all users
 	// are of sites.
 	People People
+	// Subject is the name by which one sector knows somebody (OpenID Connect
+	// Core 1.0, section 8.1).
+	Subject func(who, sector string) string
+	// SAML verifies SAML assertions; nil: there are none.
+	SAML SAML
+	// JWTIssuers may say in a JWT who somebody is.
+	JWTIssuers []JWTIssuer
 	// IDTokens signs ID tokens; needed with People.
 	IDTokens IDTokens
 	// MaxAge returns the longest time in seconds that a stop may take to
@@ -118,17 +125,18 @@ type Sender interface {
 
 // Server is the authorization server of one broker, safe for concurrent use.
 type Server struct {
-	cfg      Config
-	log      *slog.Logger
-	paths    paths
-	grants   map[string]grantFunc
-	metadata metadata
-	openID   openIDMetadata
-	self     *sites.Site // this broker as what an app may ask for
-	nonces   *nonces
-	recent   *recent
-	byClient *ratelimit.Limiter // failed authentications, by client and address
-	byRemote *ratelimit.Limiter // failed authentications, by address
+	cfg        Config
+	log        *slog.Logger
+	paths      paths
+	grants     map[string]grantFunc
+	metadata   metadata
+	openID     openIDMetadata
+	jwtIssuers map[string]*registry.JWKSet
+	self       *sites.Site // this broker as what an app may ask for
+	nonces     *nonces
+	recent     *recent
+	byClient   *ratelimit.Limiter // failed authentications, by client and address
+	byRemote   *ratelimit.Limiter // failed authentications, by address
 }
 
 // paths are the URLs of the endpoints.
@@ -144,7 +152,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("oauth: %w", err)
 	}
 	if cfg.Federation == nil || cfg.Clients == nil || cfg.Sites == nil || cfg.Sender == nil || cfg.Store == nil ||
-		cfg.TokenKey == nil || cfg.TokenKeys == nil || cfg.Fresh == nil || cfg.MaxAge == nil || cfg.Now == nil || cfg.Log == nil {
+		cfg.TokenKey == nil || cfg.TokenKeys == nil || cfg.Fresh == nil || cfg.MaxAge == nil || cfg.Subject == nil || cfg.Now == nil || cfg.Log == nil {
 		return nil, errors.New("oauth: the configuration is not complete")
 	}
 	if cfg.People != nil && cfg.IDTokens == nil {
@@ -161,6 +169,13 @@ func New(cfg Config) (*Server, error) {
 		registry.GrantAuthorizationCode: s.codeGrant,
 		registry.GrantRefreshToken:      s.refreshGrant,
 		registry.GrantClientCredentials: s.credentialsGrant,
+	}
+	if cfg.SAML != nil {
+		s.grants[registry.GrantSAML2Bearer] = s.samlGrant
+	}
+	if len(cfg.JWTIssuers) > 0 {
+		s.grants[registry.GrantJWTBearer] = s.jwtGrant
+		s.jwtIssuers = issuersOf(cfg.JWTIssuers)
 	}
 	u, err := url.Parse(cfg.Issuer)
 	if err != nil {

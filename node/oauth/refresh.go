@@ -90,6 +90,9 @@ func (s *Server) taken(ctx context.Context, o *offer, claim *ClaimError) error {
 	if o.rotate != "" && s.cfg.Now().Sub(claim.UsedAt) <= doubleClick {
 		return invalidGrant("it was used a moment ago")
 	}
+	if claim.Family == "" { // an assertion, which gave nothing that lasts
+		return invalidGrant("it was used before")
+	}
 	reason := "refresh-token-reuse"
 	if o.code != nil {
 		reason = "code-replay"

@@ -96,7 +96,7 @@ func newWorld(t testing.TB, change ...func(*world, *oauth.Config)) *world {
 	w.cfg = oauth.Config{
 		Issuer: w.issuer, Federation: w.ledger.federation, Clients: w.ledger, Sites: w.dir, Sender: w.sender, Store: w.db,
 		TokenKey: w.key, TokenKeys: func() []registry.JWK { return []registry.JWK{w.tokenKey.JWK()} },
-		Fresh: func() error { return w.stale }, MaxAge: func() int64 { return 120 }, Now: w.clock.now,
+		Fresh: func() error { return w.stale }, MaxAge: func() int64 { return 120 }, Subject: func(who, sector string) string { return protocol.TokenHash(sector + "\n" + who) }, Now: w.clock.now,
 		Log: slog.New(slog.NewJSONHandler(w.logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, f := range change {
