@@ -197,9 +197,7 @@ func (n *Network) greet(stream network.Stream) (issuer string, err error) {
 		return "", err
 	}
 	stranger := !n.members.has(p, "")
-	if n.members.hint(record) {
-		n.enforce()
-	}
+	n.members.hint(record)
 	switch {
 	case !n.members.has(p, record.Issuer):
 		return "", fmt.Errorf("peer %s is not named by %s", p, record.Issuer)
@@ -227,9 +225,6 @@ func (n *Network) listen(stream network.Stream, p peer.ID, issuer string) error 
 		if err := strictjson.Unmarshal(raw, &f); err != nil {
 			return fmt.Errorf("%w: heads: %w", registry.ErrForm, err)
 		}
-		if !n.members.has(p, issuer) {
-			return fmt.Errorf("peer %s is of no member any more", p)
-		}
 		if err := n.note(p, issuer, f, first, stream); err != nil {
 			return err
 		}
@@ -256,8 +251,6 @@ func (n *Network) note(p peer.ID, issuer string, f headsFrame, first bool, strea
 				wake(s.whole)
 			})
 		}
-	} else if s.stream != stream {
-		return fmt.Errorf("peer %s speaks on another stream", p)
 	}
 	s.last = time.Now()
 	s.silence.Reset(headsSilence)

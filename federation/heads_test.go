@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package federation_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+
+	"github.com/comity-network/comity/federation"
+	"github.com/comity-network/comity/registry"
+)
+
+// What gossip brought while a member was cut off, and what stands in no log,
+// proposals and charters, it learns from the heads of the others.
+func TestMissedCharter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, w := simulate(t, 3)
+		c.start()
+		c.until(time.Second, "all are connected", func() bool { return meshed(c.nodes) })
+		away := func(do func()) {
+			w.set(0, func(from, to int) bool { return (from == 2) != (to == 2) })
+			do()
+			time.Sleep(time.Second)
+			w.set(0, nil)
+			time.Sleep(10 * time.Second) // gossip repeats for a while what was lost
+		}
+		draft := c.nodes[0].Chain().Latest().Charter
+		draft.MaxAge++
+		var proposal *registry.SignedCharter
+		away(func() {
+			var err error
+			if proposal, err = c.nodes[0].Propose(t.Context(), draft); err != nil {
+				t.Fatal(err)
+			}
+		})
+		c.until(time.Second, "the proposal is everywhere", func() bool { return same(c.nodes) && len(c.nodes[2].Proposals()) == 1 })
+		away(func() {
+			if _, err := c.nodes[1].Approve(t.Context(), proposal.CID); err != nil {
+				t.Fatal(err)
+			}
+		})
+		c.until(time.Second, "the charter is everywhere", func() bool { return same(c.nodes) && c.nodes[2].Vector().Charter.Version == 2 })
+	})
+}
+
+// passive is an intruder that the others are connected to, and that does nothing
+// by itself.
+func passive(t *testing.T, honest int) (*cluster, *intruder) {
+	c, _, intruders := besieged(t, honest, 1)
+	evil := intruders[0]
+	evil.SetStreamHandler(federation.HeadsProtocol, func(s network.Stream) { _, _ = ended(s) })
+	evil.SetStreamHandler(federation.PullProtocol, func(s network.Stream) { _ = s.Reset() })
+	c.until(3*time.Second, "connected", func() bool { return len(evil.Network().Peers()) == honest })
+	return c, evil
+}
+
+// A member that says the hello of another one acknowledges nothing in its name.
+func TestHelloOfAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, evil := passive(t, 2)
+		one, other := c.nodes[0], c.nodes[1]
+		record, err := other.BrokerRecord(t.Context(), other.key.ID())
+		if err != nil {
+			t.Fatal(err)
+		}
+		heads := map[string]any{"logs": map[string]federation.LogHead{other.key.ID(): {Size: 100}}}
+		stream := evil.open(one, federation.HeadsProtocol, map[string]string{"broker": record.Raw}, heads)
+		if n, err := ended(stream); err == nil || n > 0 {
+			t.Errorf("it was answered with %d bytes", n)
+		}
+		if heads := one.Heads(other.issuer); heads[other.key.ID()] == 100 {
+			t.Errorf("heads of the other one: %v", heads)
+		}
+		if slices.Contains(one.Online(), evil.node.issuer) {
+			t.Error("it is online")
+		}
+	})
+}
+
+// fault 45: a member whose heads are no heads is disconnected, and after the
+// third time not let in again for a minute.
+func TestFault45WrongHeads(t *testing.T) {
+	logs := map[string]federation.LogHead{}
+	for i := range registry.MaxMembers + 1 {
+		logs[fmt.Sprint(i)] = federation.LogHead{Size: 1}
+	}
+	for name, frame := range map[string]any{
+		"no object": "well met", "no logs": map[string]any{"logs": 1}, "too many logs": map[string]any{"logs": logs},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, evil := passive(t, 1)
+				good := c.nodes[0]
+				for range 3 {
+					time.Sleep(time.Second)
+					c.until(5*time.Second, "connected", func() bool { return good.Conns() == 1 })
+					if n, err := ended(evil.open(good, federation.HeadsProtocol, evil.hello(), frame)); err == nil || n > 0 {
+						t.Errorf("it was answered with %d bytes", n)
+					}
+				}
+				time.Sleep(50 * time.Second)
+				if good.Conns() > 0 || evil.connect(good) == nil && good.Conns() > 0 {
+					t.Error("it is back within the minute")
+				}
+				c.until(2*time.Minute, "it is let in again", func() bool { return good.Conns() == 1 })
+			})
+		})
+	}
+}
+
+// A member that acknowledges logs which do not exist, others each time, is
+// believed a bounded number of them.
+func TestAcknowledgementsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, evil := passive(t, 1)
+		good := c.nodes[0]
+		for round := range 3 {
+			logs := map[string]federation.LogHead{}
+			for i := range 900 {
+				logs[fmt.Sprintf("%s%03d", strings.Repeat(string('a'+rune(round)), 40), i)] = federation.LogHead{Size: 1}
+			}
+			evil.open(good, federation.HeadsProtocol, evil.hello(), map[string]any{"logs": logs})
+			time.Sleep(time.Second)
+			if n := len(good.Heads(evil.node.issuer)); n < 900 || n > registry.MaxMembers {
+				t.Errorf("%d heads are remembered in round %d", n, round)
+			}
+			c.until(5*time.Second, "connected", func() bool { return good.Conns() == 1 })
+		}
+	})
+}
+
+// What a member has acknowledged stays acknowledged, whatever it says later; of
+// another history nothing is.
+func TestAcknowledgementsStay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, evil := passive(t, 1)
+		good := c.nodes[0]
+		log := good.key.ID()
+		say := func(size int64) any { return map[string]any{"logs": map[string]federation.LogHead{log: {Size: size}}} }
+		stream := evil.open(good, federation.HeadsProtocol, evil.hello())
+		for _, step := range []struct{ says, acknowledged int64 }{
+			{good.Vector().Logs[log].Size, 0}, {7, 7}, {5, 7},
+		} {
+			if err := write(stream, say(step.says)); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(500 * time.Millisecond)
+			if got := good.Heads(evil.node.issuer)[log]; got != step.acknowledged {
+				t.Errorf("it says %d, acknowledged are %d", step.says, got)
+			}
+		}
+	})
+}
+
+// A member that is there anew at another address, without having said goodbye,
+// is not kept waiting by the connection that it had.
+func TestFormerConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, evil := passive(t, 1)
+		good := c.nodes[0]
+		evil.open(good, federation.HeadsProtocol, evil.hello(), map[string]any{})
+		c.until(time.Second, "online", func() bool { return len(good.Online()) == 1 })
+		moved := *evil.node
+		moved.i = 9
+		twin := newIntruder(t, &moved)
+		twin.SetStreamHandler(federation.HeadsProtocol, func(s network.Stream) { _, _ = ended(s) })
+		if err := twin.connect(good); err != nil {
+			t.Fatal(err)
+		}
+		twin.open(good, federation.HeadsProtocol, twin.hello(), map[string]any{})
+		c.until(time.Second, "the former connection is closed", func() bool { return len(evil.Network().Peers()) == 0 })
+		if good.Conns() != 1 || len(good.Online()) != 1 {
+			t.Errorf("%d connections, online are %v", good.Conns(), good.Online())
+		}
+	})
+}
