@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -175,7 +176,13 @@ func (n *Network) handleHeads(stream network.Stream) {
 		n.faults.charge(p, tolerance/2, err.Error())
 	}
 	n.log.Debug("heads of a peer end", "peer", p, "issuer", issuer, "error", err)
-	stream.Conn().Close()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		// Nothing will come on another connection either, if there is one,
+		// and while there is, nobody dials anew.
+		_ = n.host.Network().ClosePeer(p)
+		return
+	}
+	_ = stream.Conn().Close()
 }
 
 // greet reads the first frame and returns the member that speaks.

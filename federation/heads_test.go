@@ -3,9 +3,13 @@
 package federation_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,9 +30,8 @@ func TestMissedCharter(t *testing.T) {
 		away := func(do func()) {
 			w.set(0, func(from, to int) bool { return (from == 2) != (to == 2) })
 			do()
-			time.Sleep(time.Second)
+			time.Sleep(20 * time.Second) // the connections are closed, and gossip has forgotten it
 			w.set(0, nil)
-			time.Sleep(10 * time.Second) // gossip repeats for a while what was lost
 		}
 		draft := c.nodes[0].Chain().Latest().Charter
 		draft.MaxAge++
@@ -39,13 +42,13 @@ func TestMissedCharter(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
-		c.until(time.Second, "the proposal is everywhere", func() bool { return same(c.nodes) && len(c.nodes[2].Proposals()) == 1 })
+		c.until(2*time.Second, "the proposal is everywhere", func() bool { return same(c.nodes) && len(c.nodes[2].Proposals()) == 1 })
 		away(func() {
 			if _, err := c.nodes[1].Approve(t.Context(), proposal.CID); err != nil {
 				t.Fatal(err)
 			}
 		})
-		c.until(time.Second, "the charter is everywhere", func() bool { return same(c.nodes) && c.nodes[2].Vector().Charter.Version == 2 })
+		c.until(2*time.Second, "the charter is everywhere", func() bool { return same(c.nodes) && c.nodes[2].Vector().Charter.Version == 2 })
 	})
 }
 
@@ -179,4 +182,139 @@ func TestFormerConnection(t *testing.T) {
 			t.Errorf("%d connections, online are %v", good.Conns(), good.Online())
 		}
 	})
+}
+
+// On a heads stream come the hello, everything that is held, and then each change
+// alone.
+func TestHeadsFrames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, evil := passive(t, 1)
+		good := c.nodes[0]
+		frames := make(chan map[string]json.RawMessage, 100)
+		evil.SetStreamHandler(federation.HeadsProtocol, func(s network.Stream) {
+			for {
+				raw, err := federation.ReadFrame(s, federation.MaxMessage)
+				if err != nil {
+					return
+				}
+				var f map[string]json.RawMessage
+				if err := json.Unmarshal(raw, &f); err != nil {
+					t.Error(err)
+				}
+				frames <- f
+			}
+		})
+		_ = evil.Network().ClosePeer(evil.Network().Peers()[0]) // it speaks anew then
+		want := func(members ...string) {
+			t.Helper()
+			if got := slices.Sorted(maps.Keys(<-frames)); !slices.Equal(got, members) {
+				t.Errorf("a frame of %v, want %v", got, members)
+			}
+		}
+		want("broker")
+		want("charter", "logs", "rest", "views")
+		want() // it is still there
+		good.register("App")
+		want("logs")
+		draft := good.Chain().Latest().Charter
+		draft.MaxAge++
+		if _, err := good.Propose(t.Context(), draft); err != nil {
+			t.Fatal(err)
+		}
+		want("charter", "rest") // one of two is enough
+	})
+}
+
+// A member that has more, as it says, and does not hand it out is asked again
+// after a while, and after a long while if it hands out something wrong.
+func TestAskedAgain(t *testing.T) {
+	for name, answer := range map[string]struct {
+		give        func(network.Stream)
+		least, most int
+	}{
+		"nothing": {func(s network.Stream) { _ = s.Reset() }, 4, 5},
+		"wrong":   {func(s network.Stream) { _ = federation.WriteFrame(s, []byte("{]")); _ = s.Close() }, 1, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, evil := passive(t, 1)
+				log := evil.node.key.ID()
+				var asked atomic.Int64
+				evil.SetStreamHandler(federation.PullProtocol, func(s network.Stream) {
+					if raw, err := federation.ReadFrame(s, federation.MaxMessage); err == nil && bytes.Contains(raw, []byte(log)) {
+						asked.Add(1)
+					}
+					answer.give(s)
+				})
+				head := federation.LogHead{Size: 5, Root: registry.LeafHash("other")}
+				stream := evil.open(c.nodes[0], federation.HeadsProtocol, evil.hello(), map[string]any{"logs": map[string]any{log: head}})
+				for i := range 450 { // it says something else all the time
+					other := map[string]any{"other": federation.LogHead{Size: int64(i)}}
+					if err := write(stream, map[string]any{"logs": other}); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(100 * time.Millisecond)
+				}
+				if n := int(asked.Load()); n < answer.least || n > answer.most {
+					t.Errorf("it was asked %d times in 45 s", n)
+				}
+			})
+		})
+	}
+}
+
+// A member is asked for nothing that both hold, and for the rest when that
+// differs.
+func TestAskedForTheRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, evil := passive(t, 1)
+		good := c.nodes[0]
+		var asked atomic.Int64
+		evil.SetStreamHandler(federation.PullProtocol, func(s network.Stream) {
+			asked.Add(1)
+			_ = s.CloseWrite()
+		})
+		v := good.Vector()
+		say := func(rest string) map[string]any {
+			return map[string]any{"logs": v.Logs, "charter": v.Charter, "rest": rest, "views": map[string]int64{good.issuer: 1}}
+		}
+		stream := evil.open(good, federation.HeadsProtocol, evil.hello(), say(v.Rest))
+		time.Sleep(2 * time.Second)
+		if n := asked.Load(); n > 0 {
+			t.Errorf("it was asked %d times for what is here", n)
+		}
+		if err := write(stream, say("other")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		if n := asked.Load(); n != 1 {
+			t.Errorf("it was asked %d times for the rest", n)
+		}
+	})
+}
+
+// fault 45: a member that asks for what cannot be asked for is not let in for a
+// minute after the fifth time.
+func TestFault45WrongRequests(t *testing.T) {
+	var many []map[string]any
+	for i := range registry.MaxMembers + 1 {
+		many = append(many, map[string]any{"log": fmt.Sprint(i), "from": 0})
+	}
+	for name, ask := range map[string]any{"no object": "well met", "too many logs": map[string]any{"logs": many}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, evil := passive(t, 1)
+				good := c.nodes[0]
+				for range 5 {
+					if n, err := ended(evil.open(good, federation.PullProtocol, ask)); err == nil || n > 0 {
+						t.Errorf("it was answered with %d bytes", n)
+					}
+				}
+				time.Sleep(30 * time.Second)
+				if good.Conns() > 0 {
+					t.Error("it is connected")
+				}
+			})
+		})
+	}
 }
