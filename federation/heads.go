@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -175,7 +176,13 @@ func (n *Network) handleHeads(stream network.Stream) {
 		n.faults.charge(p, tolerance/2, err.Error())
 	}
 	n.log.Debug("heads of a peer end", "peer", p, "issuer", issuer, "error", err)
-	stream.Conn().Close()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		// Nothing will come on another connection either, if there is one,
+		// and while there is, nobody dials anew.
+		_ = n.host.Network().ClosePeer(p)
+		return
+	}
+	_ = stream.Conn().Close()
 }
 
 // greet reads the first frame and returns the member that speaks.
@@ -197,9 +204,7 @@ func (n *Network) greet(stream network.Stream) (issuer string, err error) {
 		return "", err
 	}
 	stranger := !n.members.has(p, "")
-	if n.members.hint(record) {
-		n.enforce()
-	}
+	n.members.hint(record)
 	switch {
 	case !n.members.has(p, record.Issuer):
 		return "", fmt.Errorf("peer %s is not named by %s", p, record.Issuer)
@@ -227,9 +232,6 @@ func (n *Network) listen(stream network.Stream, p peer.ID, issuer string) error 
 		if err := strictjson.Unmarshal(raw, &f); err != nil {
 			return fmt.Errorf("%w: heads: %w", registry.ErrForm, err)
 		}
-		if !n.members.has(p, issuer) {
-			return fmt.Errorf("peer %s is of no member any more", p)
-		}
 		if err := n.note(p, issuer, f, first, stream); err != nil {
 			return err
 		}
@@ -256,8 +258,6 @@ func (n *Network) note(p peer.ID, issuer string, f headsFrame, first bool, strea
 				wake(s.whole)
 			})
 		}
-	} else if s.stream != stream {
-		return fmt.Errorf("peer %s speaks on another stream", p)
 	}
 	s.last = time.Now()
 	s.silence.Reset(headsSilence)

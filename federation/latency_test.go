@@ -71,3 +71,22 @@ func TestSpread(t *testing.T) {
 		}
 	})
 }
+
+// BenchmarkSpread is the figure for a federation of 50.
+func BenchmarkSpread(b *testing.B) {
+	for b.Loop() {
+		var ratios []float64
+		bubble(b, func(t *testing.T) { ratios = spread(t, 50, 8) })
+		b.ReportMetric(ratios[len(ratios)/2], "p50/slowest-link")
+		b.ReportMetric(ratios[len(ratios)-1], "worst/slowest-link")
+		b.ReportMetric(0, "ns/op") // of the machine, and of no interest
+	}
+}
+
+// bubble runs a test on virtual time in a benchmark.
+func bubble(b *testing.B, f func(t *testing.T)) {
+	test := testing.InternalTest{Name: b.Name(), F: func(t *testing.T) { synctest.Test(t, f) }}
+	if !testing.RunTests(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{test}) {
+		b.Fatal("it failed")
+	}
+}
