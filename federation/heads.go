@@ -167,6 +167,7 @@ func (n *Network) handleHeads(stream network.Stream) {
 	p := stream.Conn().RemotePeer()
 	issuer, err := n.greet(stream)
 	if err == nil {
+		n.supersede(stream.Conn())
 		err = n.listen(stream, p, issuer)
 	}
 	if err == nil || n.ctx.Err() != nil {
@@ -239,6 +240,25 @@ func (n *Network) listen(stream network.Stream, p peer.ID, issuer string) error 
 	}
 }
 
+// supersede closes the connections of a peer that spoke on another one before,
+// but for the one on which it begins anew: it was killed and is back, and what
+// is asked on an old one would wait until that is given up.
+func (n *Network) supersede(now network.Conn) {
+	n.mu.Lock()
+	s := n.sessions[now.RemotePeer()]
+	anew := s != nil && s.stream != nil && s.stream.Conn() != now
+	n.mu.Unlock()
+	if !anew {
+		return
+	}
+	for _, c := range n.host.Network().ConnsToPeer(now.RemotePeer()) {
+		if c != now && !c.Stat().Opened.After(now.Stat().Opened) {
+			_ = c.Close()
+		}
+	}
+	wake(s.whole) // or this side would find out when it next says something there
+}
+
 // note keeps what a peer holds, and counts it as acknowledged unless it is
 // another history than ours.
 func (n *Network) note(p peer.ID, issuer string, f headsFrame, first bool, stream network.Stream) error {
@@ -250,14 +270,7 @@ func (n *Network) note(p peer.ID, issuer string, f headsFrame, first bool, strea
 		return fmt.Errorf("peer %s is not connected", p)
 	}
 	if first {
-		if former := s.begin(issuer, stream); former != nil {
-			// The peer was killed and is back, and this side would find that
-			// out when it next says something there.
-			n.goes(func() {
-				_ = former.Close()
-				wake(s.whole)
-			})
-		}
+		s.begin(issuer, stream)
 	}
 	s.last = time.Now()
 	s.silence.Reset(headsSilence)
