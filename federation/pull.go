@@ -267,6 +267,9 @@ func (n *Network) take(s *session, stream network.Stream, ask pullRequest) error
 		if err == nil {
 			in, err = decodeMessage(raw)
 		}
+		if errors.Is(err, errUnknownKind) {
+			continue
+		}
 		if err != nil {
 			return n.judge(s.peer, err)
 		}
