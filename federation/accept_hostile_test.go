@@ -98,6 +98,30 @@ func TestFault58HeardStops(t *testing.T) {
 	}
 }
 
+// In a piece that does not fit, each stop is judged by itself: those that do not
+// count yet keep no others from counting.
+func TestStopsOfAPieceThatDoesNotFit(t *testing.T) {
+	s := newSeveral(t, 3)
+	a, b := s.members[0], s.members[1]
+	ids := a.register(2)
+	b.pull(a, 1<<20)
+	evil := forge(s.members[2])
+	late := func(v *registry.Revocation) { v.IssuedAt += 3600; v.Until = v.IssuedAt + 60 }
+	notHome := func(v *registry.Revocation) { v.Sequence, v.Previous = 1, ids[0] }
+	soon := func(v *registry.Revocation) { v.Until = v.IssuedAt + 60 }
+	charter := b.Chain().Latest().CID
+	evil.add(evil.registration(nil).Raw,
+		evil.revocation(ids[0], registry.Suspend, charter, late).Raw,
+		evil.revocation(ids[0], registry.Suspend, charter, notHome).Raw,
+		evil.revocation(ids[1], registry.Suspend, charter, soon).Raw)
+	for _, to := range []int64{2, 3, 4} {
+		b.accept(federation.Inbound{Suffix: evil.piece(1, to)}, federation.Gap)
+	}
+	if b.status(ids[0]) != registry.ClientActive || b.status(ids[1]) != registry.ClientSuspended {
+		t.Errorf("%s, %s", b.status(ids[0]), b.status(ids[1]))
+	}
+}
+
 // follow takes all of a forged log, in pieces.
 func (m *member) follow(f *forger) {
 	m.s.t.Helper()

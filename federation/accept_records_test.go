@@ -32,6 +32,12 @@ func TestContradiction(t *testing.T) {
 			m.accept(federation.Inbound{Suffix: f.piece(1, 3)}, federation.New)
 			m.accept(federation.Inbound{Suffix: f.piece(3, 4)}, federation.New)
 		},
+		"a registration and a stop, beside the log": func(m *member, f *forger, id string) {
+			stop := f.revocation(id, registry.Suspend, m.Chain().Latest().CID, func(v *registry.Revocation) { v.Sequence, v.Previous = 1, id })
+			document, err := json.Marshal(map[string]string{"a": f.update(id, 1, id, "This").Raw, "b": stop.Raw})
+			f.check(err)
+			m.accept(federation.Inbound{Evidence: document}, federation.New)
+		},
 		"beside the log": func(m *member, f *forger, id string) {
 			document, err := json.Marshal(map[string]string{"a": f.update(id, 1, id, "This").Raw, "b": f.update(id, 1, id, "That").Raw})
 			f.check(err)

@@ -117,6 +117,22 @@ func TestForeignChangesAreTold(t *testing.T) {
 		}
 		b.changes = nil
 	}
+	// One that stops nothing is told when it comes alone.
+	other := a.register(1)[0]
+	b.accept(a.gossip(), federation.New)
+	a.append(federation.Draft{Registration: &registry.Registration{Client: other, ClientMetadata: storetest.Metadata("Other")}})
+	b.accept(a.gossip(), federation.New)
+	if len(b.changes) != 1 || b.changes[0].Client != other || b.changes[0].Stopped || b.changes[0].State.Sequence != 1 {
+		t.Errorf("an update: %+v", b.changes)
+	}
+	b.changes = nil
+	for range 20 {
+		a.append(federation.Draft{Registration: &registry.Registration{Client: other, ClientMetadata: storetest.Metadata("Other")}})
+	}
+	b.pull(a, 1<<20)
+	if len(b.changes) != 0 {
+		t.Errorf("%d changes in a long piece", len(b.changes))
+	}
 }
 
 // fault 46: what is signed well, but stands in the wrong place. Nothing of it is

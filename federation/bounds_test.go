@@ -5,7 +5,6 @@ package federation_test
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -16,7 +15,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/comity-network/comity/federation"
-	"github.com/comity-network/comity/registry"
 )
 
 // fault 58: a stranger that gossips, or says something else than hello, is
@@ -104,29 +102,6 @@ func TestFault57HeadsFlood(t *testing.T) {
 		c.until(200*time.Millisecond, "the others go on", func() bool { return knowAll(good, id) })
 		_ = stream.Reset()
 		<-done
-	})
-}
-
-// A member that acknowledges logs which do not exist, others each time, is
-// believed a bounded number of them.
-func TestAcknowledgementsAreBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c, _, intruders := besieged(t, 1, 1)
-		good, evil := c.nodes[0], intruders[0]
-		evil.SetStreamHandler(federation.HeadsProtocol, func(s network.Stream) { _, _ = ended(s) })
-		evil.SetStreamHandler(federation.PullProtocol, func(s network.Stream) { _ = s.Reset() })
-		c.until(3*time.Second, "connected", func() bool { return len(evil.Network().Peers()) == 1 })
-		for round := range 3 {
-			logs := map[string]federation.LogHead{}
-			for i := range 900 {
-				logs[fmt.Sprintf("%s%03d", strings.Repeat(string('a'+rune(round)), 40), i)] = federation.LogHead{Size: 1}
-			}
-			evil.open(good, federation.HeadsProtocol, evil.hello(), map[string]any{"logs": logs})
-			time.Sleep(time.Second)
-			if n := len(good.Heads(evil.node.issuer)); n < 900 || n > registry.MaxMembers {
-				t.Errorf("%d heads are remembered in round %d", n, round)
-			}
-		}
 	})
 }
 

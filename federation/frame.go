@@ -5,6 +5,7 @@ package federation
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 
@@ -37,7 +38,11 @@ func encodeMessage(in Inbound) ([]byte, error) {
 	})
 }
 
+// errUnknownKind is no fault: a newer version may have more kinds of messages.
+var errUnknownKind = errors.New("a kind of message that this version does not know")
+
 // decodeMessage checks the outermost form alone; Replica.Accept does the rest.
+// The error is registry.ErrForm or errUnknownKind.
 func decodeMessage(raw []byte) (Inbound, error) {
 	var m message
 	if err := strictjson.Unmarshal(raw, &m); err != nil {
@@ -49,6 +54,9 @@ func decodeMessage(raw []byte) (Inbound, error) {
 		if set {
 			parts++
 		}
+	}
+	if parts == 0 {
+		return Inbound{}, errUnknownKind
 	}
 	if parts > 1 {
 		return Inbound{}, fmt.Errorf("%w: message with %d parts", registry.ErrForm, parts)

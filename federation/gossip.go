@@ -5,6 +5,7 @@ package federation
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"time"
 
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
@@ -117,6 +118,9 @@ func (n *Network) validate(ctx context.Context, from peer.ID, m *pubsub.Message)
 	}
 	defer n.working.Done()
 	in, err := decodeMessage(m.GetData())
+	if errors.Is(err, errUnknownKind) {
+		return pubsub.ValidationIgnore
+	}
 	if err != nil {
 		return n.reject(from, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -166,6 +167,7 @@ func (n *Network) handleHeads(stream network.Stream) {
 	p := stream.Conn().RemotePeer()
 	issuer, err := n.greet(stream)
 	if err == nil {
+		n.supersede(stream.Conn())
 		err = n.listen(stream, p, issuer)
 	}
 	if err == nil || n.ctx.Err() != nil {
@@ -175,7 +177,13 @@ func (n *Network) handleHeads(stream network.Stream) {
 		n.faults.charge(p, tolerance/2, err.Error())
 	}
 	n.log.Debug("heads of a peer end", "peer", p, "issuer", issuer, "error", err)
-	stream.Conn().Close()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		// Nothing will come on another connection either, if there is one,
+		// and while there is, nobody dials anew.
+		_ = n.host.Network().ClosePeer(p)
+		return
+	}
+	_ = stream.Conn().Close()
 }
 
 // greet reads the first frame and returns the member that speaks.
@@ -197,9 +205,7 @@ func (n *Network) greet(stream network.Stream) (issuer string, err error) {
 		return "", err
 	}
 	stranger := !n.members.has(p, "")
-	if n.members.hint(record) {
-		n.enforce()
-	}
+	n.members.hint(record)
 	switch {
 	case !n.members.has(p, record.Issuer):
 		return "", fmt.Errorf("peer %s is not named by %s", p, record.Issuer)
@@ -227,14 +233,30 @@ func (n *Network) listen(stream network.Stream, p peer.ID, issuer string) error 
 		if err := strictjson.Unmarshal(raw, &f); err != nil {
 			return fmt.Errorf("%w: heads: %w", registry.ErrForm, err)
 		}
-		if !n.members.has(p, issuer) {
-			return fmt.Errorf("peer %s is of no member any more", p)
-		}
 		if err := n.note(p, issuer, f, first, stream); err != nil {
 			return err
 		}
 		first = false
 	}
+}
+
+// supersede closes the connections of a peer that spoke on another one before,
+// but for the one on which it begins anew: it was killed and is back, and what
+// is asked on an old one would wait until that is given up.
+func (n *Network) supersede(now network.Conn) {
+	n.mu.Lock()
+	s := n.sessions[now.RemotePeer()]
+	anew := s != nil && s.stream != nil && s.stream.Conn() != now
+	n.mu.Unlock()
+	if !anew {
+		return
+	}
+	for _, c := range n.host.Network().ConnsToPeer(now.RemotePeer()) {
+		if c != now && !c.Stat().Opened.After(now.Stat().Opened) {
+			_ = c.Close()
+		}
+	}
+	wake(s.whole) // or this side would find out when it next says something there
 }
 
 // note keeps what a peer holds, and counts it as acknowledged unless it is
@@ -248,16 +270,7 @@ func (n *Network) note(p peer.ID, issuer string, f headsFrame, first bool, strea
 		return fmt.Errorf("peer %s is not connected", p)
 	}
 	if first {
-		if former := s.begin(issuer, stream); former != nil {
-			// The peer was killed and is back, and this side would find that
-			// out when it next says something there.
-			n.goes(func() {
-				_ = former.Close()
-				wake(s.whole)
-			})
-		}
-	} else if s.stream != stream {
-		return fmt.Errorf("peer %s speaks on another stream", p)
+		s.begin(issuer, stream)
 	}
 	s.last = time.Now()
 	s.silence.Reset(headsSilence)

@@ -120,6 +120,11 @@ func (i *intruder) hello() any {
 // behave makes it a member as far as heads go: it reads what the others hold,
 // and tells them what vector says, every three seconds.
 func (i *intruder) behave(nodes []*clusterNode, vector func() federation.Vector) {
+	i.behaveAs(nodes, func() any { return vector() })
+}
+
+// behaveAs is behave with frames of another form.
+func (i *intruder) behaveAs(nodes []*clusterNode, vector func() any) {
 	i.SetStreamHandler(federation.HeadsProtocol, func(s network.Stream) { _, _ = io.Copy(io.Discard, s) })
 	for _, n := range nodes {
 		go func() {
@@ -131,7 +136,7 @@ func (i *intruder) behave(nodes []*clusterNode, vector func() federation.Vector)
 	}
 }
 
-func (i *intruder) speak(n *clusterNode, vector func() federation.Vector) {
+func (i *intruder) speak(n *clusterNode, vector func() any) {
 	id, _ := peer.Decode(n.peerID)
 	s, err := i.NewStream(network.WithNoDial(i.ctx, "the others dial"), id, federation.HeadsProtocol)
 	if err != nil {

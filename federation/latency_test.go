@@ -63,11 +63,30 @@ func knowStop(nodes []*clusterNode, id string) bool {
 // A stop is with the last broker about as soon as its packets are.
 func TestSpread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		nodes := size(6, 12, 50)
+		nodes := size(6, 20, 50)
 		ratios := spread(t, nodes, 4)
 		t.Logf("%d nodes: p50 %.2f, worst %.2f times the slowest link", nodes, ratios[len(ratios)/2], ratios[len(ratios)-1])
 		if worst := ratios[len(ratios)-1]; worst > 1.3 {
 			t.Errorf("the last node had a stop after %.2f times the slowest link", worst)
 		}
 	})
+}
+
+// BenchmarkSpread is the figure for a federation of 50.
+func BenchmarkSpread(b *testing.B) {
+	for b.Loop() {
+		var ratios []float64
+		bubble(b, func(t *testing.T) { ratios = spread(t, 50, 4) })
+		b.ReportMetric(ratios[len(ratios)/2], "p50/slowest-link")
+		b.ReportMetric(ratios[len(ratios)-1], "worst/slowest-link")
+		b.ReportMetric(0, "ns/op") // of the machine, and of no interest
+	}
+}
+
+// bubble runs a test on virtual time in a benchmark.
+func bubble(b *testing.B, f func(t *testing.T)) {
+	test := testing.InternalTest{Name: b.Name(), F: func(t *testing.T) { synctest.Test(t, f) }}
+	if !testing.RunTests(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{test}) {
+		b.Fatal("it failed")
+	}
 }

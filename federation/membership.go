@@ -107,10 +107,7 @@ func (r *Replica) offerOwn(ctx context.Context, charter *registry.SignedCharter)
 	if p := r.proposals[charter.CID]; p != nil {
 		return p, nil
 	}
-	if c := r.chain.ByCID(charter.CID); c != nil {
-		return c, nil
-	}
-	return charter, nil
+	return r.chain.ByCID(charter.CID), nil
 }
 
 // Proposals returns the charters that still lack approvals, the oldest first.

@@ -231,6 +231,15 @@ func TestFault51ReplacedKey(t *testing.T) {
 	c := s.members[2]
 	c.accept(federation.Inbound{Charter: charter.Raw}, federation.New)
 	c.refuse(federation.Inbound{Suffix: early}, registry.ErrSignature) // it began at 3
+	// Whoever has no newer head than one by the key before is not to blame.
+	early.Raws, early.Checkpoint = old.raws, old.head(3, a.key)
+	c.refuse(federation.Inbound{Suffix: early}, registry.ErrStale)
+	for size, wanted := range map[int64]int{2: 0, 3: 1} { // the new key may have signed one of size 3
+		wants, err := c.Wants(t.Context(), federation.Vector{Logs: map[string]federation.LogHead{a.log: {Size: size}}})
+		if err != nil || len(wants) != wanted {
+			t.Errorf("of size %d: %v, %v", size, wants, err)
+		}
+	}
 	byNew := old.registration(nil)
 	old.add(byNew.Raw)
 	piece := old.piece(3, 4)
@@ -239,6 +248,10 @@ func TestFault51ReplacedKey(t *testing.T) {
 	byOld.Checkpoint = old.head(4, a.key)
 	b.refuse(federation.Inbound{Suffix: &byOld}, registry.ErrSignature)
 	b.accept(federation.Inbound{Suffix: piece}, federation.New)
+	c.pull(b, 1<<20) // entries by both keys in one piece
+	if c.status(byNew.CID) != registry.ClientActive || c.status(ids[0]) != registry.ClientActive {
+		t.Errorf("to one that had nothing: %s, %s", c.status(byNew.CID), c.status(ids[0]))
+	}
 	for range 2 {
 		if b.status(byNew.CID) != registry.ClientActive || b.status(ids[0]) != registry.ClientActive {
 			t.Errorf("%s, %s", b.status(byNew.CID), b.status(ids[0]))

@@ -59,7 +59,7 @@ func TestFault54Freshness(t *testing.T) {
 		c, w := simulate(t, 5)
 		c.start()
 		c.until(3*time.Second, "all are fresh", c.fresh)
-		for range 20 {
+		for range 13 { // that is longer than max_age
 			time.Sleep(10 * time.Second)
 			if !c.fresh() {
 				t.Fatal("stale without a reason")
@@ -89,7 +89,7 @@ func (c *cluster) fresh() bool {
 // before that, a fifth of all packets is lost.
 func TestFault55Partition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := size(8, 30, 60)
+		n := size(6, 30, 60)
 		c, w := simulate(t, n)
 		c.start()
 		c.until(2*time.Second, "all are connected", func() bool { return meshed(c.nodes) })

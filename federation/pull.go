@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 
 	"github.com/comity-network/comity/registry"
 )
@@ -26,6 +27,8 @@ const (
 	frameTimeout = 15 * time.Second
 	// After a failure a peer is left alone for a while: a short one when it
 	// could not answer, a long one when it answered with something wrong.
+	// When its connection broke, it may have another one.
+	brokenFor = 500 * time.Millisecond
 	failedFor = 10 * time.Second
 	wrongFor  = 2 * time.Minute
 	// maxPulled bounds the documents that are not entries in one answer.
@@ -59,7 +62,7 @@ func (n *Network) errands(s *session) {
 		}
 		if err := n.catchUp(s); err != nil && s.ctx.Err() == nil {
 			n.log.Info("cannot pull from a peer", "peer", s.peer, "issuer", s.issuer, "error", err)
-			n.later(s, failedFor)
+			n.later(s, pause(err))
 		}
 	}
 }
@@ -190,10 +193,7 @@ func (p *puller) release(s *session, wants []Want, holds Vector, failed error) {
 			continue
 		}
 		missing = true
-		wait := failedFor
-		if wrong(failed) {
-			wait = wrongFor
-		}
+		wait := pause(failed)
 		s.bad[w.Log] = time.Now().Add(wait)
 		p.later(s, wait)
 	}
@@ -208,6 +208,18 @@ func (p *puller) release(s *session, wants []Want, holds Vector, failed error) {
 // wrong says whether it is the peer's fault.
 func wrong(err error) bool {
 	return errors.Is(err, registry.ErrForm) || errors.Is(err, registry.ErrSignature) || errors.Is(err, registry.ErrLimit)
+}
+
+// pause is for how long a peer is left alone after a failure; nil: it answered
+// and did not bring what it has.
+func pause(failed error) time.Duration {
+	switch {
+	case wrong(failed):
+		return wrongFor
+	case errors.Is(failed, swarm.ErrConnClosed), errors.As(failed, new(*network.ConnError)):
+		return brokenFor
+	}
+	return failedFor
 }
 
 // pull asks a peer and takes what it answers, until it has no more.
@@ -254,6 +266,9 @@ func (n *Network) take(s *session, stream network.Stream, ask pullRequest) error
 		var in Inbound
 		if err == nil {
 			in, err = decodeMessage(raw)
+		}
+		if errors.Is(err, errUnknownKind) {
+			continue
 		}
 		if err != nil {
 			return n.judge(s.peer, err)

@@ -35,18 +35,13 @@ type session struct {
 	blocked bool                 // something that it has is being pulled from another peer
 }
 
-// begin starts over with what a peer says in its first frame. It returns the
-// connection on which it spoke before, if that is another one.
-func (s *session) begin(issuer string, stream network.Stream) (former network.Conn) {
+// begin starts over with what a peer says in its first frame.
+func (s *session) begin(issuer string, stream network.Stream) {
 	if s.stream != nil {
 		_ = s.stream.Reset()
-		if former = s.stream.Conn(); former == stream.Conn() {
-			former = nil
-		}
 	}
 	s.issuer, s.stream, s.greeted = issuer, stream, true
 	s.holds, s.views, s.urgent = Vector{}, nil, true
-	return former
 }
 
 // online: the peer has said what it holds, and still speaks.

@@ -158,7 +158,7 @@ func (f *federation) found(name string) {
 	defer f.mu.Unlock()
 	f.charter.Name = name
 	var keys []registry.SigningKey
-	for _, b := range f.brokers {
+	for _, b := range f.brokers[:len(f.charter.Members)] {
 		keys = append(keys, b.record)
 	}
 	first, err := registry.NewCharter(f.charter, keys...)

@@ -67,7 +67,7 @@ func (f *Federation) Client(ctx context.Context, broker, id string) (*Client, er
 	if err := f.getJSON(ctx, broker, "/federation/clients/"+url.PathEscape(id), maxClientBytes, &doc); err != nil {
 		return nil, err
 	}
-	c, err := f.verifyClient(ctx, id, &doc)
+	c, err := f.verifyClient(ctx, broker, id, &doc)
 	if err != nil {
 		return nil, fmt.Errorf("client %s: %w", id, err)
 	}
@@ -81,14 +81,17 @@ func (f *Federation) Client(ctx context.Context, broker, id string) (*Client, er
 }
 
 // verifyClient checks what the signed records prove, and remembers it.
-func (f *Federation) verifyClient(ctx context.Context, id string, doc *clientDocument) (*Client, error) {
-	chain := f.now.Load().chain
+func (f *Federation) verifyClient(ctx context.Context, broker, id string, doc *clientDocument) (*Client, error) {
 	if registry.CID([]byte(doc.First)) != id {
 		return nil, errors.New("its first record has another CID than its client_id")
 	}
 	first, err := registry.ParseRecord([]byte(doc.First), registry.KindRegistration)
 	if err != nil {
 		return nil, fmt.Errorf("first record: %w", err)
+	}
+	chain, err := f.chainWith(ctx, broker, first.KeyID)
+	if err != nil {
+		return nil, err
 	}
 	if err := verifyFirst(chain, first, doc.Index); err != nil {
 		return nil, fmt.Errorf("first record: %w", err)
@@ -118,6 +121,19 @@ func (f *Federation) verifyClient(ctx context.Context, id string, doc *clientDoc
 		return nil, err
 	}
 	return &Client{ID: id, Home: first.Issuer, Sequence: reg.Registration.Sequence, ClientMetadata: m}, nil
+}
+
+// chainWith returns the charters. Where they do not know a key, the broker is
+// asked for newer ones: the home of the client may be a member since just now.
+func (f *Federation) chainWith(ctx context.Context, broker, keyID string) (*registry.Chain, error) {
+	chain := f.now.Load().chain
+	if _, _, ok := chain.MemberByKey(keyID); ok {
+		return chain, nil
+	}
+	f.polling.Lock()
+	defer f.polling.Unlock()
+	_, err := f.follow(ctx, broker)
+	return f.now.Load().chain, err
 }
 
 // verifyFirst checks the signature of a client's first record by a key that

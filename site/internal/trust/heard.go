@@ -128,7 +128,7 @@ func (f *Federation) meet(ctx context.Context, broker, client string) error {
 	if err := f.getJSON(ctx, broker, "/federation/clients/"+url.PathEscape(client), maxClientBytes, &doc); err != nil {
 		return err
 	}
-	_, err := f.verifyClient(ctx, client, &doc)
+	_, err := f.verifyClient(ctx, broker, client, &doc)
 	return err
 }
 

@@ -36,3 +36,16 @@ func TestBrokerJoins(t *testing.T) {
 		t.Fatal("it is the same federation")
 	}
 }
+
+// TestNewcomersClient: a client of a broker that was admitted a moment ago can
+// be connected at once, and not after the next poll.
+func TestNewcomersClient(t *testing.T) {
+	f := newFederation(t, 2)
+	all := f.charter.Members
+	f.charter.Members, f.charter.Threshold = all[:1], 1
+	f.found("one")
+	s := newSite(t, f, nil)
+	f.amend(func(c *registry.Charter) { c.Members = all })
+	token, _ := s.login("alice", f.brokers[1].register(metadata()))
+	s.wantStatus(token, http.StatusOK)
+}
