@@ -14,6 +14,10 @@ import (
 // every living script, too few to paint over the next line.
 const maxMarks = 4
 
+// CheckName judges a name that people are shown, as that of an app. member is
+// what the error calls it.
+func CheckName(member, s string) error { return checkText(member, s, MaxNameRunes) }
+
 // checkText judges a text that people are shown: printable, of at most runes
 // characters, in normalisation form C, so that two names that look alike are
 // more often the same bytes. Control characters, bidirectional controls,
