@@ -3,6 +3,7 @@
 package node
 
 import (
+	"context"
 	"crypto/ed25519"
 	"fmt"
 	"path/filepath"
@@ -19,6 +20,8 @@ type keys struct {
 	token  registry.SigningKey // signs notifications and JWTs
 	peer   ed25519.PrivateKey  // identifies the libp2p host
 	peerID string
+
+	subject []byte // what people are called towards apps: see accounts.Subject
 }
 
 // openKeys reads the keys in dir. Where there is no database yet (fresh), keys
@@ -46,4 +49,23 @@ func openKeys(dir string, fresh bool) (keys, error) {
 		peer:   private["peer"],
 		peerID: id,
 	}, nil
+}
+
+// openSubjectKey reads the key of pairwise subjects. Unlike the others it may be
+// made beside a database, since data directories of versions without accounts
+// have none; but only as long as there is no account, for with another key
+// everybody would be a stranger to every app. The file is like the others', so
+// that damage and swapped files are noticed; nothing is signed with it, the
+// seed is what counts.
+func (n *Node) openSubjectKey(ctx context.Context) error {
+	users, err := n.store.ListUsers(ctx, "", 1)
+	if err != nil {
+		return err
+	}
+	key, err := durable.OpenKey(filepath.Join(n.cfg.DataDir, "keys", "subject.pem"), "subject", len(users) == 0)
+	if err != nil {
+		return err
+	}
+	n.keys.subject = key.Seed()
+	return nil
 }

@@ -8,6 +8,7 @@
 //	federation.Network      brings them to the other members, and theirs here
 //	membership.Desk         who comes into the federation, and who leaves
 //	oauth.Server            mints tokens for clients that the replica vouches for
+//	accounts.Accounts       the people of the organisation that runs the broker
 //	notify.Sender, Outbox   tell sites of tokens and stops
 //	sites.Directory         knows the sites
 //	publish.Handler         shows the records to everybody
@@ -36,6 +37,7 @@ import (
 	"github.com/comity-network/comity/internal/durable"
 	"github.com/comity-network/comity/internal/filelock"
 	"github.com/comity-network/comity/internal/guard"
+	"github.com/comity-network/comity/node/accounts"
 	"github.com/comity-network/comity/node/membership"
 	"github.com/comity-network/comity/node/notify"
 	"github.com/comity-network/comity/node/oauth"
@@ -67,6 +69,7 @@ type Node struct {
 	outbox *notify.Outbox
 	poller *notify.Poller
 	oauth  *oauth.Server
+	people *accounts.Accounts
 	tls    *certificate // nil: plain HTTP, on loopback or behind a proxy
 }
 
@@ -79,7 +82,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, log: cfg.Log, started: cfg.Now()}
 	for _, step := range []func(context.Context) error{
-		n.openDirectory, n.openTLS, n.openReplica, n.openMembership, n.openSites, n.openOAuth, n.openNetwork, n.announce,
+		n.openDirectory, n.openAccounts, n.openTLS, n.openReplica, n.openMembership, n.openSites, n.openOAuth, n.openNetwork, n.announce,
 	} {
 		if err := step(ctx); err != nil {
 			n.Close()
@@ -106,6 +109,15 @@ func (n *Node) openDirectory(ctx context.Context) (err error) {
 		return err
 	}
 	n.store, err = store.Open(ctx, n.cfg.storePath())
+	return err
+}
+
+func (n *Node) openAccounts(ctx context.Context) error {
+	if err := n.openSubjectKey(ctx); err != nil {
+		return err
+	}
+	var err error
+	n.people, err = accounts.New(accounts.Config{Store: n.store, Key: n.keys.subject, Now: n.cfg.Now, Log: n.log})
 	return err
 }
 

@@ -246,6 +246,9 @@ func TestFault77Keys(t *testing.T) {
 		"for another use": func(t *testing.T, keys string) {
 			copyFile(t, filepath.Join(keys, "token.pem"), filepath.Join(keys, "record.pem"))
 		},
+		"token key as subject key": func(t *testing.T, keys string) {
+			copyFile(t, filepath.Join(keys, "token.pem"), filepath.Join(keys, "subject.pem"))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := config(t)

@@ -53,6 +53,7 @@ func (n *Node) Run(ctx context.Context, ready func(Ready)) error {
 	}
 	group.Go(func() error { return n.outbox.Run(ctx) })
 	group.Go(func() error { return n.oauth.Run(ctx) })
+	group.Go(func() error { return n.people.Run(ctx) })
 	group.Go(func() error { return n.watchDisk(ctx) })
 	group.Go(func() error {
 		if err := n.checkIssuer(ctx); err != nil || ctx.Err() != nil {

@@ -73,7 +73,7 @@ func TestReadyAndStop(t *testing.T) {
 	if strings.Count(w.broker.Output(), "ready") != 1 {
 		t.Errorf("more than one ready line: %s", w.broker.Output())
 	}
-	for name, mode := range map[string]os.FileMode{".": 0o700, "keys": 0o700, "keys/record.pem": 0o600, "keys/token.pem": 0o600, "keys/peer.pem": 0o600, "admin.sock": 0o600} {
+	for name, mode := range map[string]os.FileMode{".": 0o700, "keys": 0o700, "keys/record.pem": 0o600, "keys/token.pem": 0o600, "keys/peer.pem": 0o600, "keys/subject.pem": 0o600, "admin.sock": 0o600} {
 		info, err := os.Stat(filepath.Join(w.broker.Dir, name))
 		if err != nil {
 			t.Error(err)

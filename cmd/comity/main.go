@@ -32,6 +32,7 @@ type cli struct {
 	Status     showStatusCmd `cmd:"" help:"Show how the running node is doing."`
 	App        appCmd        `cmd:"" help:"Register apps, change them, stop them."`
 	Site       siteCmd       `cmd:"" help:"See and choose the sites that this broker serves."`
+	User       userCmd       `cmd:"" help:"The accounts of the people of this organisation, who log in at this broker."`
 	Federation federationCmd `cmd:"" help:"See the federation that this broker belongs to; admit and expel members."`
 	Fsck       fsckCmd       `cmd:"" help:"Check the stored log of a node that is not running, entry by entry."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`

@@ -320,7 +320,7 @@ func TestConfig(t *testing.T) {
 func TestChangesAtTheSameTime(t *testing.T) {
 	w := newWorld(t, nil)
 	w.add("alice")
-	for range 20 {
+	for range 8 {
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			if _, err := w.SetPassword(context.Background(), "alice", password); err != nil {

@@ -61,9 +61,9 @@ func TestSessionEndsByItself(t *testing.T) {
 	w.alive("in use for 24 h", used, false)
 }
 
-// fault 11: a login gives the browser another session than the one that
+// Session fixation: a login gives the browser another session than the one that
 // somebody may have planted there, and ends that one.
-func TestFault11SessionIsRenewed(t *testing.T) {
+func TestSessionIsRenewed(t *testing.T) {
 	w := newWorld(t, nil)
 	w.add("alice")
 	w.add("mallory")

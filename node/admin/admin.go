@@ -54,6 +54,14 @@ type Operations interface {
 	// withdraws its request for one.
 	LeaveFederation(ctx context.Context) (Decision, error)
 
+	AddUser(ctx context.Context, draft UserDraft) (User, error)
+	ListUsers(ctx context.Context, page Page) (UserList, error)
+	// SetUserPassword and DisableUser end all sessions of the person.
+	SetUserPassword(ctx context.Context, change UserPassword) (User, error)
+	DisableUser(ctx context.Context, name UserName) (User, error)
+	EnableUser(ctx context.Context, name UserName) (User, error)
+	RemoveUser(ctx context.Context, name UserName) (User, error)
+
 	ListSites(ctx context.Context) (SiteList, error)
 	ShowSite(ctx context.Context, site SiteName) (Site, error)
 	CheckSite(ctx context.Context, site SiteName) (SiteCheck, error)
@@ -126,7 +134,7 @@ type App struct {
 	Records      []string        `json:"records,omitempty"`      // that justify a stop
 }
 
-// Page asks for clients after an id.
+// Page asks for clients after an id, or for accounts after a name.
 type Page struct {
 	After string `json:"after,omitempty"`
 	Limit int    `json:"limit,omitempty"`

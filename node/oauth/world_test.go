@@ -25,6 +25,7 @@ import (
 	"github.com/comity-network/comity/node/sites"
 	"github.com/comity-network/comity/node/store"
 	"github.com/comity-network/comity/registry"
+	"github.com/comity-network/comity/site/protocol"
 )
 
 const awayIssuer = "https://broker-b.example"
