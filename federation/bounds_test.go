@@ -59,6 +59,8 @@ func TestFault58NothingRemembered(t *testing.T) {
 				if n := victim.Remembered(); n > 1 { // the other member
 					t.Errorf("%d peers are remembered", n)
 				}
+				c.nodes[1].stop()
+				c.until(time.Second, "the member is forgotten", func() bool { return victim.Remembered() == 0 })
 			})
 		})
 	}

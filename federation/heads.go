@@ -36,8 +36,8 @@ const (
 	// what a frame counts beside its own: one that says much goes slowly.
 	headsPace = 1 << 20
 	headsCost = 8 << 10
-	// minSpeak is the first pause before a stream that broke is opened anew.
-	minSpeak = 100 * time.Millisecond
+	// speakAgain is the pause before a stream that broke is opened anew.
+	speakAgain = 200 * time.Millisecond
 	// headsPause is the shortest time between two frames: what changes within
 	// it goes in one.
 	headsPause = 20 * time.Millisecond

@@ -10,6 +10,15 @@ import (
 // Conns is the number of open connections.
 func (n *Network) Conns() int { return len(n.host.Network().Conns()) }
 
+// Drop closes the connections of a peer.
+func (n *Network) Drop(id string) error {
+	p, err := peer.Decode(id)
+	if err != nil {
+		return err
+	}
+	return n.host.Network().ClosePeer(p)
+}
+
 // Remembered is how many peers the network remembers something of.
 func (n *Network) Remembered() int {
 	n.shares.mu.Lock()
