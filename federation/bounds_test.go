@@ -201,5 +201,5 @@ func testClose(t *testing.T, wait time.Duration) {
 		}
 	}
 	<-done
-	c.until(4*time.Second, "the other one has noticed", func() bool { return len(other.Online()) == 0 })
+	c.until(6*time.Second, "the other one has noticed", func() bool { return len(other.Online()) == 0 })
 }
