@@ -30,7 +30,7 @@ const (
 	// says, and after headsTimeout that is closed; so a link that was down is
 	// dialled anew as soon as it is up.
 	headsEvery   = time.Second
-	headsSilence = 3 * time.Second
+	headsSilence = 4 * time.Second // the first versions spoke every three seconds
 	headsTimeout = 10 * time.Second
 	// headsPace is how many bytes a second are read of a peer, and headsCost
 	// what a frame counts beside its own: one that says much goes slowly.

@@ -135,6 +135,9 @@ func TestFault45WrongHeads(t *testing.T) {
 					}
 				}
 				time.Sleep(50 * time.Second)
+				if good.MayDial(evil.node.peerID, evil.Addrs()[0]) {
+					t.Error("it may be dialled")
+				}
 				if good.Conns() > 0 || evil.connect(good) == nil && good.Conns() > 0 {
 					t.Error("it is back within the minute")
 				}
@@ -541,4 +544,33 @@ func TestOneHeadsStream(t *testing.T) {
 			t.Errorf("the first stream ended after %v: %v", time.Since(began), err)
 		}
 	})
+}
+
+// Who goes by a charter that is newer, as it says, may know keys that are not
+// known here: what does not verify is not held against it.
+func TestGossipOfNewerCharter(t *testing.T) {
+	for version, online := range map[int64]bool{1: false, 2: true} {
+		t.Run(fmt.Sprint(version), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, evil := passive(t, 1)
+				good := c.nodes[0]
+				topic := evil.gossip(nil)
+				head := good.Vector().Charter
+				head.Version = version
+				says := map[string]any{"charter": head}
+				stream := evil.open(good, federation.HeadsProtocol, evil.hello(), says)
+				time.Sleep(2 * time.Second)
+				raw := good.Replica.Views()[0].Raw
+				for i := range 40 {
+					_ = topic.Publish(t.Context(), fmt.Appendf(nil, `{"view":"%s%07dA"}`, raw[:len(raw)-8], i))
+				}
+				time.Sleep(time.Second)
+				_ = write(stream, map[string]any{})
+				time.Sleep(time.Second)
+				if got := len(good.Online()) == 1; got != online {
+					t.Errorf("online: %v", got)
+				}
+			})
+		})
+	}
 }

@@ -62,7 +62,6 @@ type Network struct {
 	news    *newsQueue
 	records *rate.Limiter // registrations in gossip
 	shares  shares
-	heardOf recent
 	lost    chan struct{} // a peer is gone: look whom to dial. Capacity 1
 	vector  atomic.Pointer[Vector]
 
