@@ -45,7 +45,7 @@ func (g *gater) InterceptAccept(network.ConnMultiaddrs) bool { return true }
 
 // InterceptSecured implements connmgr.ConnectionGater.
 func (g *gater) InterceptSecured(_ network.Direction, p peer.ID, _ network.ConnMultiaddrs) bool {
-	if g.faults.banned(p) || g.members.expelled(p) {
+	if g.faults.banned(p) {
 		return false
 	}
 	if g.members.has(p, "") {

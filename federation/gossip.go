@@ -124,7 +124,6 @@ func (n *Network) validate(ctx context.Context, from peer.ID, m *pubsub.Message)
 	if err != nil {
 		return n.reject(from, err)
 	}
-	n.heardOf.put(messageID(m.Message))
 	outcome, err := n.accept(ctx, in)
 	switch {
 	case err != nil && wrong(err) && !n.newerCharter(from):
@@ -133,8 +132,6 @@ func (n *Network) validate(ctx context.Context, from peer.ID, m *pubsub.Message)
 		n.log.Warn("gossip was not taken", "peer", from, "error", err)
 	case outcome == New:
 		return pubsub.ValidationAccept
-	case outcome == Gap:
-		n.gap(from, in)
 	}
 	return pubsub.ValidationIgnore
 }
@@ -152,21 +149,4 @@ func (n *Network) newerCharter(p peer.ID) bool {
 	defer n.mu.Unlock()
 	s := n.sessions[p]
 	return s != nil && s.holds.Charter.Version > own
-}
-
-// gap has what is missing before a record pulled from whoever sent it, unless
-// that comes by itself in a moment.
-func (n *Network) gap(from peer.ID, in Inbound) {
-	n.mu.Lock()
-	s := n.sessions[from]
-	n.mu.Unlock()
-	if in.Suffix == nil || s == nil {
-		return
-	}
-	time.AfterFunc(patience, func() {
-		n.mu.Lock()
-		s.urgent = true
-		n.mu.Unlock()
-		wake(s.errand)
-	})
 }

@@ -30,14 +30,14 @@ const (
 	// says, and after headsTimeout that is closed; so a link that was down is
 	// dialled anew as soon as it is up.
 	headsEvery   = time.Second
-	headsSilence = 3 * time.Second
+	headsSilence = 4 * time.Second // the first versions spoke every three seconds
 	headsTimeout = 10 * time.Second
 	// headsPace is how many bytes a second are read of a peer, and headsCost
 	// what a frame counts beside its own: one that says much goes slowly.
 	headsPace = 1 << 20
 	headsCost = 8 << 10
-	// minSpeak is the first pause before a stream that broke is opened anew.
-	minSpeak = 100 * time.Millisecond
+	// speakAgain is the pause before a stream that broke is opened anew.
+	speakAgain = 200 * time.Millisecond
 	// headsPause is the shortest time between two frames: what changes within
 	// it goes in one.
 	headsPause = 20 * time.Millisecond

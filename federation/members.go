@@ -31,7 +31,6 @@ type members struct {
 	hints map[string]*registry.Record // by issuer
 	all   map[string]*memberPeers     // by issuer, without this broker and the expelled
 	peers map[peer.ID][]string        // the issuers that name a peer
-	past  map[peer.ID]bool            // peers of those that were expelled
 }
 
 // memberPeers is where one member is.
@@ -42,7 +41,7 @@ type memberPeers struct {
 }
 
 func newMembers(r *Replica, own string, policy addressPolicy, log *slog.Logger) *members {
-	m := &members{replica: r, own: own, policy: policy, log: log, hints: map[string]*registry.Record{}, past: map[peer.ID]bool{}}
+	m := &members{replica: r, own: own, policy: policy, log: log, hints: map[string]*registry.Record{}}
 	m.update()
 	return m
 }
@@ -63,32 +62,18 @@ func (m *members) update() bool {
 	m.chain, m.known = chain, records
 	all, peers := map[string]*memberPeers{}, map[peer.ID][]string{}
 	for _, member := range chain.Latest().Members {
-		if member.Issuer == m.replica.issuer {
+		if member.Issuer == m.replica.issuer || member.State == registry.MemberExpelled {
 			continue
 		}
-		record := records[member.Issuer]
-		if member.State == registry.MemberExpelled {
-			m.expel(record)
-			continue
-		}
-		at := &memberPeers{issuer: member.Issuer, key: member.Keys[len(member.Keys)-1].Key.KeyID, peers: m.addresses(record)}
+		at := &memberPeers{issuer: member.Issuer, key: member.Keys[len(member.Keys)-1].Key.KeyID, peers: m.addresses(records[member.Issuer])}
 		all[member.Issuer] = at
 		for _, p := range at.peers {
 			peers[p.ID] = append(peers[p.ID], member.Issuer)
 		}
 	}
-	for id := range peers {
-		delete(m.past, id)
-	}
 	changed := !maps.EqualFunc(all, m.all, sameMember)
 	m.all, m.peers = all, peers
 	return changed
-}
-
-func (m *members) expel(record *registry.Record) {
-	for _, p := range m.addresses(record) {
-		m.past[p.ID] = true
-	}
 }
 
 // newer chooses between what a log says and what the member handed out. Of two
@@ -168,13 +153,6 @@ func (m *members) issuers(id peer.ID) []string {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return m.peers[id]
-}
-
-// expelled says whether a peer belongs to nobody but former members.
-func (m *members) expelled(id peer.ID) bool {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	return m.past[id]
 }
 
 // at says where a member is.

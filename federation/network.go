@@ -62,7 +62,6 @@ type Network struct {
 	news    *newsQueue
 	records *rate.Limiter // registrations in gossip
 	shares  shares
-	heardOf recent
 	lost    chan struct{} // a peer is gone: look whom to dial. Capacity 1
 	vector  atomic.Pointer[Vector]
 
@@ -78,7 +77,6 @@ type Network struct {
 	closed  bool // guarded by closing
 
 	mu       sync.Mutex
-	running  bool
 	sessions map[peer.ID]*session
 	heard    map[string]map[string]int64 // what members acknowledged: size by issuer and log
 	progress chan struct{}               // closed and replaced at every change
@@ -131,7 +129,6 @@ func NewNetwork(ctx context.Context, cfg NetworkConfig) (*Network, error) {
 // replica and pulls what is missing from it, until ctx ends. It returns nil
 // then.
 func (n *Network) Run(ctx context.Context) error {
-	n.start()
 	n.follow(nil)
 	var loops sync.WaitGroup
 	loops.Go(func() { n.redial(ctx) })
@@ -143,18 +140,6 @@ func (n *Network) Run(ctx context.Context) error {
 			return nil
 		case <-n.news.kick:
 			n.follow(n.news.take())
-		}
-	}
-}
-
-// start opens sessions with those who connected before.
-func (n *Network) start() {
-	n.mu.Lock()
-	n.running = true
-	n.mu.Unlock()
-	for _, p := range n.host.Network().Peers() {
-		if n.members.has(p, "") {
-			n.open(p)
 		}
 	}
 }

@@ -10,6 +10,21 @@ import (
 // Conns is the number of open connections.
 func (n *Network) Conns() int { return len(n.host.Network().Conns()) }
 
+// Drop closes the connections of a peer.
+func (n *Network) Drop(id string) error {
+	p, err := peer.Decode(id)
+	if err != nil {
+		return err
+	}
+	return n.host.Network().ClosePeer(p)
+}
+
+// MayDial says whether a peer may be dialled at an address.
+func (n *Network) MayDial(id string, a ma.Multiaddr) bool {
+	p, err := peer.Decode(id)
+	return err == nil && n.gater.InterceptPeerDial(p) && n.gater.InterceptAddrDial(p, a)
+}
+
 // Remembered is how many peers the network remembers something of.
 func (n *Network) Remembered() int {
 	n.shares.mu.Lock()
@@ -33,6 +48,9 @@ func (o Offences) Charge(p peer.ID, weight float64) { o.charge(p, weight, "test"
 
 // Banned says whether a peer is refused.
 func (o Offences) Banned(p peer.ID) bool { return o.banned(p) }
+
+// Len is how many peers are counted.
+func (o Offences) Len() int { return len(o.peers) }
 
 // Names and bounds that peers in tests go by.
 const (

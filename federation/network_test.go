@@ -289,8 +289,8 @@ func TestBulk(t *testing.T) {
 	})
 }
 
-// Members follow the charter: who is expelled is disconnected at once and not
-// let in again.
+// Members follow the charter: who is expelled is disconnected at once, and a
+// stranger from then on.
 func TestExpelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _ := simulate(t, 4)

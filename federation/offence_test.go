@@ -3,6 +3,7 @@
 package federation_test
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,9 +34,11 @@ func TestOffences(t *testing.T) {
 				}
 				o.Charge("evil", 1)
 			}
-			o.Charge("evil", 1) // those on their way
+			for range 50 {
+				o.Charge("evil", 1) // those on their way
+			}
 			if dropped != 1 || !o.Banned("evil") {
-				t.Fatalf("dropped %d times after 22 offences", dropped)
+				t.Fatalf("dropped %d times", dropped)
 			}
 			time.Sleep(ban - time.Second)
 			if !o.Banned("evil") {
@@ -45,6 +48,20 @@ func TestOffences(t *testing.T) {
 			if o.Banned("evil") {
 				t.Errorf("still banned after %v", ban)
 			}
+		}
+		time.Sleep(21 * time.Minute)
+		for range 21 {
+			o.Charge("evil", 1)
+		}
+		if time.Sleep(time.Minute + time.Second); o.Banned("evil") {
+			t.Error("after twenty good minutes the ban is longer than the first one")
+		}
+		for i := range 5000 {
+			o.Charge(peer.ID(fmt.Sprint(i)), 1)
+		}
+		time.Sleep(21 * time.Minute)
+		if o.Charge("evil", 1); o.Len() > 1 {
+			t.Errorf("%d peers are remembered for ever", o.Len())
 		}
 		if o.Banned("other") {
 			t.Error("a peer is banned for what another did")

@@ -3,7 +3,6 @@
 package federation
 
 import (
-	"crypto/sha256"
 	"sync"
 	"time"
 
@@ -73,43 +72,18 @@ func (n *Network) publishOwn(in Inbound) {
 	}
 }
 
-// send publishes one message. What is too long for gossip is told by heads.
+// send publishes one message. What is too long for gossip is told by heads; what
+// came by gossip pubsub does not send again, since messages are named by what they
+// say.
 func (n *Network) send(in Inbound) {
 	if n.presence.topic == nil {
 		return
 	}
 	doc, err := encodeMessage(in)
-	if err != nil || len(doc) > maxGossip-4096 || n.heardOf.has(digest(doc)) {
+	if err != nil || len(doc) > maxGossip-4096 {
 		return
 	}
 	if err := n.presence.topic.Publish(n.ctx, doc); err != nil && n.ctx.Err() == nil {
 		n.log.Warn("cannot publish", "error", err)
 	}
-}
-
-func digest(doc []byte) string {
-	sum := sha256.Sum256(doc)
-	return string(sum[:])
-}
-
-// recent remembers the last few thousand messages that came by gossip, and so
-// need not be published again.
-type recent struct {
-	mu       sync.Mutex
-	now, old map[string]bool
-}
-
-func (r *recent) put(id string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.now == nil || len(r.now) >= maxNews {
-		r.old, r.now = r.now, map[string]bool{}
-	}
-	r.now[id] = true
-}
-
-func (r *recent) has(id string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.now[id] || r.old[id]
 }

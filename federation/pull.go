@@ -25,9 +25,9 @@ const pullProtocol protocol.ID = "/comity/pull/1"
 const (
 	// frameTimeout bounds the wait for one frame, either way.
 	frameTimeout = 15 * time.Second
-	// After a failure a peer is left alone for a while: a short one when it
-	// could not answer, a long one when it answered with something wrong.
-	// When its connection broke, it may have another one.
+	// After a failure a peer is left alone for a moment: it may have another
+	// connection. What could not be had of a log is asked for after a while, a
+	// long one when the answer was wrong.
 	brokenFor = 500 * time.Millisecond
 	failedFor = 10 * time.Second
 	wrongFor  = 2 * time.Minute
@@ -61,8 +61,9 @@ func (n *Network) errands(s *session) {
 		case <-s.errand:
 		}
 		if err := n.catchUp(s); err != nil && s.ctx.Err() == nil {
-			n.log.Info("cannot pull from a peer", "peer", s.peer, "issuer", s.issuer, "error", err)
-			n.later(s, pause(err))
+			n.log.Info("cannot pull from a peer", "peer", s.peer, "issuers", n.members.issuers(s.peer), "error", err)
+			_ = sleep(s.ctx, brokenFor)
+			wake(s.errand)
 		}
 	}
 }
@@ -231,8 +232,6 @@ func (n *Network) pull(s *session, ask pullRequest) error {
 		return err
 	}
 	defer stream.Reset()
-	stop := context.AfterFunc(s.ctx, func() { _ = stream.Reset() })
-	defer stop()
 	doc, err := json.Marshal(ask)
 	if err != nil {
 		return err

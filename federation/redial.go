@@ -224,15 +224,14 @@ func (d *dialler) attempt(ctx context.Context, issuer string, a *attempt) {
 	<-dialled
 }
 
-// dial connects to each peer of a member, at the addresses of its broker record
-// alone, whatever others said and however often it failed before.
+// dial connects to each peer of a member, however often that failed before. The
+// gater lets it use the addresses of the broker record alone.
 func (d *dialler) dial(ctx context.Context, m memberPeers) (connected bool) {
 	all := len(m.peers) > 0
 	for _, p := range m.peers {
 		if d.host.Network().Connectedness(p.ID) == network.Connected {
 			continue
 		}
-		d.host.Peerstore().ClearAddrs(p.ID)
 		d.host.Peerstore().AddAddrs(p.ID, p.Addrs, peerstore.TempAddrTTL)
 		if s, ok := d.host.Network().(*swarm.Swarm); ok {
 			s.Backoff().Clear(p.ID)
@@ -261,13 +260,9 @@ func (d *dialler) ask(ctx context.Context, issuer string) bool {
 		return false
 	}
 	record, err := registry.ParseRecord(raw, registry.KindBroker)
-	if err != nil || record.Issuer != issuer {
+	if err != nil {
 		d.log.Warn("no broker record at the issuer", "issuer", issuer, "error", err)
 		return false
 	}
-	if !d.members.hint(record) {
-		return false
-	}
-	d.enforce()
-	return true
+	return d.members.hint(record)
 }

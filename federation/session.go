@@ -124,7 +124,7 @@ func (n *Network) notifee() network.Notifiee {
 func (n *Network) open(p peer.ID) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.sessions[p] != nil || n.ctx.Err() != nil || !n.running {
+	if n.sessions[p] != nil || n.ctx.Err() != nil {
 		return
 	}
 	s := &session{
@@ -139,15 +139,11 @@ func (n *Network) open(p peer.ID) {
 
 // speaking speaks again when a stream broke and the connection did not.
 func (n *Network) speaking(s *session) {
-	for delay := minSpeak; s.ctx.Err() == nil; delay = min(2*delay, headsTimeout) {
-		began := time.Now()
+	for s.ctx.Err() == nil {
 		if err := n.speak(s.ctx, s); err != nil && s.ctx.Err() == nil {
 			n.log.Debug("cannot tell heads to a peer", "peer", s.peer, "error", err)
 		}
-		if time.Since(began) > headsTimeout {
-			delay = minSpeak
-		}
-		_ = sleep(s.ctx, jittered(delay))
+		_ = sleep(s.ctx, jittered(speakAgain))
 	}
 }
 
@@ -158,7 +154,6 @@ func (n *Network) end(p peer.ID) {
 	if s != nil && n.host.Network().Connectedness(p) != network.Connected {
 		delete(n.sessions, p)
 		s.cancel()
-		s.silence.Stop()
 		n.shares.forget(p)
 		n.changed()
 	}

@@ -76,8 +76,11 @@ func (n *Node) caughtUp() error {
 	case len(level) < need,
 		len(level)+len(ahead) < others && waited < meetWait,
 		len(ahead) > 0 && waited < catchUpWait:
-		return fmt.Errorf("%w: catching up: all that %d of %d other members hold is here, %d needed; ahead are: %s",
-			registry.ErrStale, len(level), others, need, strings.Join(ahead, ", "))
+		err := fmt.Errorf("%w: catching up: all that %d of %d other members hold is here, %d needed", registry.ErrStale, len(level), others, need)
+		if len(ahead) > 0 {
+			err = fmt.Errorf("%w; ahead are: %s", err, strings.Join(ahead, ", "))
+		}
+		return err
 	}
 	b.done = true
 	return nil

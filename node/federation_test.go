@@ -47,6 +47,13 @@ func TestThreeBrokersJoinAndFindEachOther(t *testing.T) {
 		t.Fatalf("%+v", d)
 	}
 	agree(t, a, b, c)
+	shown, err := a.node.ShowFederation(t.Context())
+	check(t, err)
+	for _, name := range []string{c.cfg.Issuer, shown.Charter} { // approved by enough others meanwhile
+		if d := a.approve(name); d.State != "in-force" || d.CharterVersion != 3 {
+			t.Fatalf("a late approval of %s: %+v", name, d)
+		}
+	}
 
 	app := c.register(named("From C"))
 	if len(app.Acknowledged) != 3 {

@@ -52,7 +52,7 @@ func (d *Desk) Approve(ctx context.Context, name string) (Outcome, error) {
 		if err == nil {
 			return Outcome{Subject: request.Issuer, Charter: charter, InForce: true}, nil
 		}
-		return Outcome{}, fmt.Errorf("%w: nothing waits here under %s: comity federation requests lists what does", registry.ErrNotFound, name)
+		return d.decided(name)
 	}
 	if _, err := FetchBroker(ctx, d.HTTP, request.Issuer, request.Key); err != nil {
 		return Outcome{}, fmt.Errorf("not approved: %w", err)
@@ -63,6 +63,18 @@ func (d *Desk) Approve(ctx context.Context, name string) (Outcome, error) {
 	d.audit("membership-approved", request)
 	d.poke()
 	return d.admit(ctx, request)
+}
+
+// decided answers an approval that comes when others' were enough.
+func (d *Desk) decided(name string) (Outcome, error) {
+	chain := d.Replica.Chain()
+	if m, ok := chain.Member(name); ok && m.State == registry.MemberActive && m.Keys[len(m.Keys)-1].Key.KeyID != d.Key {
+		return Outcome{Subject: name, Charter: chain.Latest(), InForce: true}, nil
+	}
+	if charter := chain.ByCID(name); charter != nil {
+		return Outcome{Charter: charter, InForce: true}, nil
+	}
+	return Outcome{}, fmt.Errorf("%w: nothing waits here under %s: comity federation requests lists what does", registry.ErrNotFound, name)
 }
 
 func (d *Desk) audit(event string, r Request) {
