@@ -12,6 +12,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"sync"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -21,45 +23,73 @@ import (
 )
 
 const (
-	rsaBits      = 2048
-	rsaLabel     = "COMITY ID-TOKEN PRIVATE KEY" // PKCS #8
-	maxRSAFile   = 4096
-	typeIDToken  = "JWT"
-	algIDDefault = "RS256"
+	rsaBits     = 2048
+	rsaLabel    = "COMITY ID-TOKEN PRIVATE KEY" // PKCS #8
+	maxRSAFile  = 4096
+	typeIDToken = "JWT"
 )
 
 // idKeys sign ID tokens: one RSA key for OpenID Connect clients that know
 // nothing else, and for the others the token key. The RSA key is in no record:
-// no site relies on it.
+// no site relies on it. It is made when it is first asked for, since most
+// brokers never need one and it takes longer than the start of all else.
 type idKeys struct {
-	key    *rsa.PrivateKey
-	public jose.JSONWebKey
-	signer jose.Signer
-	token  func() registry.SigningKey
+	path  string
+	token func() registry.SigningKey
+
+	mu   sync.Mutex
+	made *rsaSigner // guarded by mu; nil: not yet
 }
 
-// openIDKeys reads the RSA key, or makes one where there is none: clients fetch
-// its public half, so that a new one costs them a request.
-func openIDKeys(path string, token func() registry.SigningKey) (*idKeys, error) {
-	key, err := readRSA(path)
+type rsaSigner struct {
+	signer jose.Signer
+	public json.RawMessage // a JWK
+}
+
+// openIDKeys reads the RSA key where there is one.
+func openIDKeys(dir string, token func() registry.SigningKey) (*idKeys, error) {
+	k := &idKeys{path: filepath.Join(dir, "id-token.pem"), token: token}
+	key, err := readRSA(k.path)
 	if errors.Is(err, os.ErrNotExist) {
-		key, err = createRSA(path)
+		return k, nil
 	}
-	if err != nil {
-		return nil, err
+	if err == nil {
+		k.made, err = newRSASigner(key)
 	}
-	k := &idKeys{key: key, token: token}
-	k.public = jose.JSONWebKey{Key: &key.PublicKey, Algorithm: algIDDefault, Use: "sig"}
-	sum, err := k.public.Thumbprint(crypto.SHA256)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	k.public.KeyID = jws.Base64.EncodeToString(sum)
-	options := (&jose.SignerOptions{}).WithType(typeIDToken)
-	k.signer, err = jose.NewSigner(jose.SigningKey{
-		Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: key, KeyID: k.public.KeyID},
-	}, options)
 	return k, err
+}
+
+// rsa returns the RSA key, which it makes where there is none: clients fetch
+// its public half, so that a new one costs them a request.
+func (k *idKeys) rsa() (*rsaSigner, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.made != nil {
+		return k.made, nil
+	}
+	key, err := createRSA(k.path)
+	if err == nil {
+		k.made, err = newRSASigner(key)
+	}
+	return k.made, err
+}
+
+func newRSASigner(key *rsa.PrivateKey) (*rsaSigner, error) {
+	public := jose.JSONWebKey{Key: &key.PublicKey, Algorithm: string(jose.RS256), Use: "sig"}
+	sum, err := public.Thumbprint(crypto.SHA256)
+	if err != nil {
+		return nil, fmt.Errorf("key of ID tokens: %w", err)
+	}
+	public.KeyID = jws.Base64.EncodeToString(sum)
+	shown, err := json.Marshal(public)
+	if err != nil {
+		return nil, fmt.Errorf("key of ID tokens: %w", err)
+	}
+	options := (&jose.SignerOptions{}).WithType(typeIDToken)
+	signer, err := jose.NewSigner(jose.SigningKey{
+		Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: key, KeyID: public.KeyID},
+	}, options)
+	return &rsaSigner{signer, shown}, err
 }
 
 func createRSA(path string) (*rsa.PrivateKey, error) {
@@ -91,10 +121,14 @@ func readRSA(path string) (*rsa.PrivateKey, error) {
 
 // SignIDToken implements oauth.IDTokens.
 func (k *idKeys) SignIDToken(alg string, claims []byte) (string, error) {
-	if alg != algIDDefault {
+	if alg != string(jose.RS256) {
 		return k.token().Sign(typeIDToken, claims), nil
 	}
-	signed, err := k.signer.Sign(claims)
+	key, err := k.rsa()
+	if err != nil {
+		return "", err
+	}
+	signed, err := key.signer.Sign(claims)
 	if err != nil {
 		return "", fmt.Errorf("sign ID token: %w", err)
 	}
@@ -102,10 +136,10 @@ func (k *idKeys) SignIDToken(alg string, claims []byte) (string, error) {
 }
 
 // PublicKeys implements oauth.IDTokens.
-func (k *idKeys) PublicKeys() []json.RawMessage {
-	key, err := json.Marshal(k.public)
+func (k *idKeys) PublicKeys() ([]json.RawMessage, error) {
+	key, err := k.rsa()
 	if err != nil {
-		return nil // a key that was marshalled before: its thumbprint is known
+		return nil, err
 	}
-	return []json.RawMessage{key}
+	return []json.RawMessage{key.public}, nil
 }

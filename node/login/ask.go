@@ -49,7 +49,7 @@ func (p *Pages) proceed(w http.ResponseWriter, r *http.Request, a asked) {
 			p.answer(w, r, a.Ask, oauth.Answer{Error: "login_required"})
 			return
 		}
-		p.loginPage(w, http.StatusOK, loginData{Form: p.secret.Seal(sealAsk, a), Name: a.Ask.LoginHint})
+		p.loginPage(w, http.StatusOK, loginData{Form: p.secret.Seal(sealAsk, a), Name: a.Ask.LoginHint, leadsTo: a.Ask.RedirectURI})
 	default:
 		p.question(w, r, a, session)
 	}
@@ -163,6 +163,10 @@ func (p *Pages) answer(w http.ResponseWriter, r *http.Request, q oauth.Ask, a oa
 	}
 	if err != nil {
 		p.failed(w, "answer the app", err)
+		return
+	}
+	if to == "" {
+		p.decidedPage(w, a)
 		return
 	}
 	webpage.Headers(w, "")

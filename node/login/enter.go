@@ -43,12 +43,12 @@ func (p *Pages) login(w http.ResponseWriter, r *http.Request) {
 	}
 	user, err := p.Accounts.Authenticate(r.Context(), posted.Get("name"), posted.Get("password"), r.RemoteAddr)
 	if err != nil {
-		p.notLoggedIn(w, posted, err)
+		p.notLoggedIn(w, posted, a, err)
 		return
 	}
 	token, _, err := p.Accounts.Start(r.Context(), user, p.cookie(r, sessionCookie))
 	if err != nil {
-		p.notLoggedIn(w, posted, err)
+		p.notLoggedIn(w, posted, a, err)
 		return
 	}
 	p.setCookie(w, sessionCookie, token, int(accounts.SessionLife/time.Second))
@@ -61,8 +61,11 @@ func (p *Pages) login(w http.ResponseWriter, r *http.Request) {
 }
 
 // notLoggedIn shows the form again, with what was wrong.
-func (p *Pages) notLoggedIn(w http.ResponseWriter, posted url.Values, err error) {
+func (p *Pages) notLoggedIn(w http.ResponseWriter, posted url.Values, a *asked, err error) {
 	data := loginData{Form: posted.Get("ask"), Name: posted.Get("name")}
+	if a != nil {
+		data.leadsTo = a.Ask.RedirectURI
+	}
 	again := (*accounts.TryAgainError)(nil)
 	switch {
 	case errors.Is(err, accounts.ErrCredentials):

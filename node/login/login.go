@@ -8,6 +8,7 @@
 //	/login/decision   the answer
 //	/logout           the end of the session
 //	/account          connected apps, each with a button that ends it
+//	/device           for a device without a browser: its code, then the same
 //
 // An authorization request comes from oauth.Server, which has judged it. It
 // travels through the pages sealed: authenticated with a key of this process,
@@ -67,9 +68,11 @@ type Clients interface {
 
 // Broker is the authorization server.
 type Broker interface {
-	// Decide returns where the browser goes with an answer. Any error is for
-	// a page, not for the app.
+	// Decide returns where the browser goes with an answer, if anywhere. Any
+	// error is for a page, not for the app.
 	Decide(ctx context.Context, q oauth.Ask, a oauth.Answer) (string, error)
+	// Device returns what the device with a user code asks for.
+	Device(r *http.Request, userCode string) (oauth.Ask, error)
 	// EndGrant kills everything that was minted from a grant, and tells sites.
 	EndGrant(ctx context.Context, grant string) error
 	// ClaimOnce uses up an identifier; oauth.ErrSeen: it was used before.
@@ -107,11 +110,7 @@ func (p *Pages) Handler() http.Handler {
 	mux.HandleFunc("POST "+p.prefix+"/logout", p.logout)
 	mux.HandleFunc("GET "+p.prefix+"/account", p.showAccount)
 	mux.HandleFunc("POST "+p.prefix+"/account", p.endGrant)
+	mux.HandleFunc("GET "+p.prefix+"/device", p.showDevice)
+	mux.HandleFunc("POST "+p.prefix+"/device", p.device)
 	return http.NewCrossOriginProtection().Handler(mux)
-}
-
-// Person implements oauth.People.
-func (p *Pages) Person(ctx context.Context, grant string) (oauth.Person, error) {
-	_, user, err := p.Accounts.FindGrant(ctx, grant)
-	return oauth.Person{ID: user.ID, Name: user.Name, DisplayName: user.DisplayName}, err
 }

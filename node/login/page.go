@@ -69,10 +69,12 @@ type loginData struct {
 	Form  string // the sealed request, or empty
 	Name  string
 	Wrong string
+
+	leadsTo string // redirect URI of the app that asks: the login may lead there at once
 }
 
 func (p *Pages) loginPage(w http.ResponseWriter, status int, data loginData) {
-	webpage.Headers(w, "")
+	webpage.Headers(w, formTarget(data.leadsTo))
 	data.frame = p.frame("Log in")
 	p.render(w, status, "login.html", data)
 }
@@ -88,6 +90,7 @@ type consentData struct {
 	frame
 	Person, App, RedirectHost, Home, Resource string
 	URI, URIHost, PolicyURI                   string
+	Device                                    bool // the app is on another device
 	Scopes                                    []string
 	Form                                      string
 }
@@ -96,7 +99,7 @@ func (p *Pages) consentPage(w http.ResponseWriter, state registry.ClientState, a
 	m := state.Registration.Registration.ClientMetadata
 	data := consentData{
 		frame: p.frame("Connect an app"), Person: s.User.DisplayName,
-		App: m.Name, RedirectHost: webpage.Destination(a.Ask.RedirectURI), Home: webpage.Host(state.Home), Resource: p.place(a.Ask.Resource),
+		App: m.Name, Device: a.Ask.Device != "", RedirectHost: webpage.Destination(a.Ask.RedirectURI), Home: webpage.Host(state.Home), Resource: p.place(a.Ask.Resource),
 		URI: m.URI, URIHost: webpage.Host(m.URI), PolicyURI: m.PolicyURI, Form: form,
 	}
 	for _, word := range strings.Fields(a.Ask.Scope) {
@@ -106,8 +109,15 @@ func (p *Pages) consentPage(w http.ResponseWriter, state registry.ClientState, a
 		}
 		data.Scopes = append(data.Scopes, text)
 	}
-	webpage.Headers(w, webpage.FormTarget(a.Ask.RedirectURI))
+	webpage.Headers(w, formTarget(a.Ask.RedirectURI))
 	p.render(w, http.StatusOK, "consent.html", data)
+}
+
+func formTarget(redirectURI string) string {
+	if redirectURI == "" {
+		return ""
+	}
+	return webpage.FormTarget(redirectURI)
 }
 
 // place names a resource for people; it is empty for this broker itself.

@@ -5,28 +5,32 @@ package oauth
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/comity-network/comity/node/sites"
 	"github.com/comity-network/comity/registry"
 	"github.com/comity-network/comity/site/protocol"
 )
 
-// authorize is the authorization endpoint. Users log in at sites: it checks
-// the request and sends the browser on to the site that resource names (RFC
-// 8707), with the request as an object that the broker has signed.
+// authorize is the authorization endpoint. Users of sites log in there: it
+// checks the request and sends the browser on to the site that resource names
+// (RFC 8707), with the request as an object that the broker has signed. Where
+// people log in here, they are asked on the pages of People.
 //
 // Until client and redirect URI are verified every error is a page. After that
 // errors go to the client, as RFC 6749, section 4.1.2.1, says.
 func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 	id := begin(w)
-	f, m, err := s.readAuthorization(r)
+	f, c, err := s.readAuthorization(r)
 	if err != nil {
 		s.writePage(w, s.explain(r, id, err), id)
 		return
 	}
-	target, ask, err := s.handOver(r, f, m)
+	target, ask, err := s.handOver(r, f, c)
 	if ask != nil {
 		s.cfg.People.Ask(w, r, *ask)
 		return
@@ -39,8 +43,8 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 }
 
 // readAuthorization verifies who asks and where the answer would go. Without a
-// resource there is nowhere to send the browser on to.
-func (s *Server) readAuthorization(r *http.Request) (form, *registry.ClientMetadata, error) {
+// resource it is about this broker itself, if people log in here.
+func (s *Server) readAuthorization(r *http.Request) (form, *client, error) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return nil, nil, methodNotAllowed("GET, HEAD")
 	}
@@ -57,9 +61,12 @@ func (s *Server) readAuthorization(r *http.Request) (form, *registry.ClientMetad
 	if err := s.mayMint(); err != nil {
 		return nil, nil, err
 	}
-	m, err := s.redirectable(r.Context(), f)
+	c, err := s.known(r.Context(), f["client_id"])
 	if err != nil {
 		return nil, nil, err
+	}
+	if !c.Metadata.AllowsRedirect(f["redirect_uri"]) {
+		return nil, nil, unregisteredRedirect()
 	}
 	if f["resource"] == "" && s.cfg.People != nil {
 		f["resource"] = s.cfg.Issuer
@@ -68,12 +75,13 @@ func (s *Server) readAuthorization(r *http.Request) (form, *registry.ClientMetad
 		return nil, nil, invalidRequest("resource is missing. Users of this broker log in at the site that the app wants to use; " +
 			"the app must name that site in the parameter resource")
 	}
-	return f, m, nil
+	return f, c, nil
 }
 
-// redirectable verifies client and redirect URI.
-func (s *Server) redirectable(ctx context.Context, f form) (*registry.ClientMetadata, error) {
-	state, err := s.cfg.Clients.Client(ctx, f["client_id"])
+// known returns a client that is registered and not stopped, for whom nobody has
+// authenticated itself. The errors are for pages.
+func (s *Server) known(ctx context.Context, id string) (*client, error) {
+	state, err := s.cfg.Clients.Client(ctx, id)
 	if errors.Is(err, registry.ErrNotFound) || err == nil && state.Registration == nil {
 		return nil, invalidRequest("no app with this client_id is registered in the federation")
 	}
@@ -85,20 +93,21 @@ func (s *Server) redirectable(ctx context.Context, f form) (*registry.ClientMeta
 		f.Status, f.basic = http.StatusForbidden, false
 		return nil, f
 	}
-	m := &state.Registration.Registration.ClientMetadata
-	if err := registry.CheckMetadata(m); err != nil {
+	c := &client{ID: id, State: state, Metadata: state.Registration.Registration.ClientMetadata}
+	if err := registry.CheckMetadata(&c.Metadata); err != nil {
 		return nil, invalidRequest("the app's registration is not acceptable: %v", err)
 	}
-	if !m.AllowsRedirect(f["redirect_uri"]) {
-		return nil, invalidRequest("redirect_uri is not one that the app has registered")
-	}
-	return m, nil
+	return c, nil
+}
+
+func unregisteredRedirect() *Failure {
+	return invalidRequest("redirect_uri is not one that the app has registered")
 }
 
 // handOver returns where the browser goes: the site's authorization endpoint,
 // or, where people log in here, what they are asked.
-func (s *Server) handOver(r *http.Request, f form, m *registry.ClientMetadata) (string, *Ask, error) {
-	if err := checkAuthorization(f, m); err != nil {
+func (s *Server) handOver(r *http.Request, f form, c *client) (string, *Ask, error) {
+	if err := s.checkAuthorization(f, c); err != nil {
 		return "", nil, err
 	}
 	if err := s.mayTry(r, ""); err != nil {
@@ -120,11 +129,15 @@ func (s *Server) handOver(r *http.Request, f form, m *registry.ClientMetadata) (
 	if site.AuthorizationEndpoint == "" {
 		return "", nil, invalidTarget("the site has no place where its users log in, and neither has this broker")
 	}
+	if f["response_type"] != responseCode {
+		return "", nil, failure("unsupported_response_type", "people log in at the site itself, which gives codes only")
+	}
 	target, err := s.signRequest(f, site)
 	return target, nil, err
 }
 
-func checkAuthorization(f form, m *registry.ClientMetadata) error {
+// checkAuthorization judges what the client asks for.
+func (s *Server) checkAuthorization(f form, c *client) error {
 	switch {
 	case f["request"] != "":
 		return failure("request_not_supported", "send the parameters themselves")
@@ -132,19 +145,26 @@ func checkAuthorization(f form, m *registry.ClientMetadata) error {
 		return failure("request_uri_not_supported", "send the parameters themselves")
 	case f["response_type"] == "":
 		return invalidRequest("response_type is missing")
-	case f["response_type"] != "code":
-		return failure("unsupported_response_type", "response_type must be code")
-	case f["response_mode"] != "" && f["response_mode"] != "query":
-		return invalidRequest("response_mode must be query")
-	case !m.AllowsGrant(registry.GrantAuthorizationCode):
-		return unauthorizedClient("the client is not registered for the grant type authorization_code")
 	case f["dpop_jkt"] != "" && !isDigest(f["dpop_jkt"]):
 		return invalidRequest("dpop_jkt is not a thumbprint of 43 characters")
 	}
-	if err := checkChallenge(f["code_challenge"], f["code_challenge_method"]); err != nil {
-		return err
+	rule, ok := s.responses[f["response_type"]]
+	switch {
+	case !ok:
+		return failure("unsupported_response_type", "response_type must be one of: %s", strings.Join(slices.Sorted(maps.Keys(s.responses)), " "))
+	case f["response_mode"] != "" && f["response_mode"] != rule.mode:
+		return invalidRequest("response_mode must be %s", rule.mode)
+	case !c.Metadata.AllowsGrant(rule.grant):
+		return unauthorizedClient("the client is not registered for the grant type %s", rule.grant)
+	case f["response_type"] == responseToken && c.Metadata.DPoPBound:
+		return unauthorizedClient("the client is registered to use DPoP tokens alone")
 	}
-	return scopeWithin(f["scope"], &client{Metadata: *m})
+	if rule.pkce || f["code_challenge"] != "" {
+		if err := checkChallenge(f["code_challenge"], f["code_challenge_method"]); err != nil {
+			return err
+		}
+	}
+	return scopeWithin(f["scope"], c)
 }
 
 // signRequest makes the request object and the URL that carries it.
@@ -174,20 +194,8 @@ func (s *Server) signRequest(f form, site *sites.Site) (string, error) {
 // errorRedirect returns where the browser goes with an error: back to the
 // client, whose redirect URI is verified.
 func (s *Server) errorRedirect(f form, failure *Failure) string {
-	return s.back(f["redirect_uri"], f["state"], url.Values{
-		"error":             {failure.Code},
-		"error_description": {ascii(failure.Description)},
-	})
-}
-
-// back is the way back to the client with an answer, the state that it gave,
-// and who answers (RFC 9207).
-func (s *Server) back(redirectURI, state string, answer url.Values) string {
-	answer.Set("iss", s.cfg.Issuer)
-	if state != "" {
-		answer.Set("state", state)
-	}
-	return withQuery(redirectURI, answer)
+	q := Ask{RedirectURI: f["redirect_uri"], State: f["state"], ResponseType: f["response_type"]}
+	return s.back(q, url.Values{"error": {failure.Code}, "error_description": {ascii(failure.Description)}})
 }
 
 // withQuery adds q to what query the URL has.

@@ -12,8 +12,8 @@ import (
 	"github.com/comity-network/comity/site/protocol"
 )
 
-// codeGrant redeems a code that a site has signed, or this broker has made (RFC 6749, section 4.1.3;
-// RFC 7636). The code is judged completely before anything is claimed, so that
+// codeGrant redeems a code that a site has signed, or this broker has made
+// (RFC 6749, section 4.1.3; RFC 7636). The code is judged completely before anything is claimed, so that
 // nobody but its client, with the verifier, can use it up.
 func (s *Server) codeGrant(ctx context.Context, x exchange) (*offer, error) {
 	raw, err := x.form.need("code")
@@ -65,7 +65,6 @@ func (s *Server) checkCode(c *protocol.Code, x exchange) error {
 }
 
 func (s *Server) codeOffer(c *protocol.Code, site *sites.Site, x exchange) *offer {
-	now := s.now()
 	o := &offer{
 		client:  x.client,
 		proof:   x.proof,
@@ -74,20 +73,27 @@ func (s *Server) codeOffer(c *protocol.Code, site *sites.Site, x exchange) *offe
 		grant:   c.Grant,
 		code:    &OneTime{Key: protocol.TokenHash(c.Issuer + "\n" + c.ID), ExpiresAt: c.ExpiresAt + skew},
 		codeJTI: c.ID,
-		family: Family{
-			ID:        registry.NewID(),
-			ClientID:  x.client.ID,
-			Home:      x.client.State.Home,
-			Site:      c.Issuer,
-			Grant:     c.Grant,
-			Scope:     c.Scope,
-			CreatedAt: now,
-			ExpiresAt: now + seconds(s.cfg.FamilyLife),
-		},
 		refresh: x.client.Metadata.AllowsGrant(registry.GrantRefreshToken),
 	}
-	if x.proof != nil {
-		o.family.JKT = x.proof.JKT
-	}
+	o.family = s.newFamily(o)
 	return o
+}
+
+// newFamily begins a family with an offer.
+func (s *Server) newFamily(o *offer) Family {
+	now := s.now()
+	f := Family{
+		ID:        registry.NewID(),
+		ClientID:  o.client.ID,
+		Home:      o.client.State.Home,
+		Site:      o.site.Resource,
+		Grant:     o.grant,
+		Scope:     o.scope,
+		CreatedAt: now,
+		ExpiresAt: now + seconds(s.cfg.FamilyLife),
+	}
+	if o.proof != nil {
+		f.JKT = o.proof.JKT
+	}
+	return f
 }

@@ -147,6 +147,7 @@ func (s *Server) describeAccess(ctx context.Context, who caller, hash string) (i
 	}
 	if who.site != "" {
 		a.Grant = t.Grant
+		return a, s.use(ctx, t)
 	}
 	return a, nil
 }

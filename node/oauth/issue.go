@@ -20,7 +20,10 @@ func (s *Server) issue(ctx context.Context, o *offer) (*tokenAnswer, error) {
 	if o.refresh {
 		refresh = newToken()
 	}
-	m := s.mint(o, refresh)
+	m, err := s.mint(o, refresh)
+	if err != nil {
+		return nil, err
+	}
 	access, err := s.characters(m.Token, o.site.AccessTokenFormat)
 	if err != nil {
 		return nil, err
@@ -56,7 +59,14 @@ func (s *Server) issue(ctx context.Context, o *offer) (*tokenAnswer, error) {
 }
 
 // mint writes down what is to be stored, but for the hash of the access token.
-func (s *Server) mint(o *offer, refresh string) Mint {
+func (s *Server) mint(o *offer, refresh string) (Mint, error) {
+	uses, err := usesOf(o.client)
+	if err == nil {
+		err = limitsUses(uses, o.site)
+	}
+	if err != nil {
+		return Mint{}, err
+	}
 	now := s.now()
 	t := Token{
 		Type:      protocol.TokenBearer,
@@ -67,6 +77,7 @@ func (s *Server) mint(o *offer, refresh string) Mint {
 		Family:    o.family.ID,
 		Grant:     o.grant,
 		Subject:   o.family.Subject,
+		Uses:      uses,
 		IssuedAt:  now,
 		ExpiresAt: now + s.accessLife(&o.site.SiteMetadata),
 	}
@@ -86,7 +97,7 @@ func (s *Server) mint(o *offer, refresh string) Mint {
 		}
 	}
 	m.Token = t
-	return m
+	return m, nil
 }
 
 // settle tells the site of the pending token and releases it, or makes it void.
@@ -102,6 +113,9 @@ func (s *Server) settle(ctx context.Context, o *offer, t Token) error {
 	}
 	if err == nil && !state.Accepts(t.IssuedAt) {
 		err = invalidClient("the client was stopped a moment ago")
+	}
+	if err == nil && t.Subject != "" && t.Grant != "" {
+		_, err = s.person(ctx, t.Grant) // likewise for a grant that was ended here
 	}
 	if err != nil {
 		s.void(ctx, t)
@@ -179,6 +193,7 @@ func (s *Server) issued(o *offer, t Token) notify.Message {
 		ExpiresAt: t.ExpiresAt,
 		Grant:     t.Grant,
 		Subject:   t.Subject,
+		Uses:      t.Uses,
 		CodeJTI:   o.codeJTI,
 	}})
 }

@@ -4,7 +4,7 @@ package oauth
 
 // keySet is the document at /oauth/jwks (RFC 7517): the token keys, which the
 // broker record names too. The record is what sites of the federation believe.
-func (s *Server) keySet() any {
+func (s *Server) keySet() (any, error) {
 	keys := s.cfg.TokenKeys()
 	set := struct {
 		Keys []any `json:"keys"`
@@ -13,10 +13,12 @@ func (s *Server) keySet() any {
 		k.Use, k.Alg = "sig", "EdDSA"
 		set.Keys[i] = k
 	}
-	if s.cfg.IDTokens != nil {
-		for _, k := range s.cfg.IDTokens.PublicKeys() {
-			set.Keys = append(set.Keys, k)
-		}
+	if s.cfg.IDTokens == nil {
+		return set, nil
 	}
-	return set
+	more, err := s.cfg.IDTokens.PublicKeys()
+	for _, k := range more {
+		set.Keys = append(set.Keys, k)
+	}
+	return set, err
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/comity-network/comity/node/sites"
 	"github.com/comity-network/comity/registry"
@@ -24,6 +25,9 @@ type People interface {
 	// Person returns who gave a grant. registry.ErrNotFound: the grant has
 	// ended, or the account is disabled or gone.
 	Person(ctx context.Context, grant string) (Person, error)
+	// LogIn checks a password and notes that its person allows what is asked.
+	// Errors are those of accounts.Accounts.Authenticate.
+	LogIn(ctx context.Context, l LogIn) (Answer, error)
 }
 
 // Person is who gave a grant.
@@ -33,12 +37,20 @@ type Person struct {
 	DisplayName string
 }
 
+// LogIn is a password in the hands of an app (RFC 6749, section 4.3).
+type LogIn struct {
+	Name, Password            string
+	Remote                    string // address of the app
+	ClientID, Resource, Scope string
+}
+
 // Ask is an authorization request for a login at this broker, all of it judged.
 type Ask struct {
 	ClientID     string `json:"client_id"`
-	RedirectURI  string `json:"redirect_uri"`
-	ResponseType string `json:"response_type"`
-	Resource     string `json:"resource"` // a site, or this broker's issuer
+	RedirectURI  string `json:"redirect_uri,omitempty"`
+	ResponseType string `json:"response_type,omitempty"`
+	Device       string `json:"device,omitempty"` // hash of the device code, in place of the two before
+	Resource     string `json:"resource"`         // a site, or this broker's issuer
 	Scope        string `json:"scope"`
 	State        string `json:"state,omitempty"`
 	Challenge    string `json:"code_challenge,omitempty"`
@@ -51,24 +63,11 @@ type Ask struct {
 
 // Answer is what a person said to an Ask.
 type Answer struct {
-	Error    string // access_denied, login_required, consent_required; empty: allowed
-	User     string // Person.ID
-	Grant    string
-	AuthTime int64 // when the password was typed, seconds since 1970
+	Error    string `json:"error,omitempty"` // access_denied, login_required, consent_required; empty: allowed
+	User     string `json:"user,omitempty"`  // Person.ID
+	Grant    string `json:"grant,omitempty"`
+	AuthTime int64  `json:"auth_time,omitempty"` // when the password was typed, seconds since 1970
 }
-
-// IssuedCode is a code that this broker made. It is opaque, unlike a site's.
-type IssuedCode struct {
-	Hash      string `json:"-"` // protocol.TokenHash of it
-	Ask       Ask    `json:"ask"`
-	User      string `json:"user"`
-	Grant     string `json:"grant"`
-	AuthTime  int64  `json:"auth_time"`
-	ExpiresAt int64  `json:"exp"` // seconds since 1970
-}
-
-// codeLife is how long a code of this broker may be redeemed, in seconds.
-const codeLife = 60
 
 // logsInHere reports whether a login for a resource is one at this broker: it
 // is for the broker itself, or the site has no place where people log in.
@@ -93,33 +92,89 @@ func (s *Server) newAsk(f form, site *sites.Site) (Ask, error) {
 	if len(q.State) > maxEcho || len(q.Nonce) > maxEcho {
 		return q, invalidRequest("state and nonce may have %d characters each", maxEcho)
 	}
-	return q, nil
+	return q, s.scopeAt(site, q.Scope)
 }
 
 // maxEcho bounds what is given back to the app as it came.
 const maxEcho = 1024
 
+// scopeAt checks that a resource has what a person shall be asked for.
+func (s *Server) scopeAt(site *sites.Site, scope string) error {
+	words := s.accessScope(site, scope)
+	if words == "" {
+		return invalidScope("name at least one scope of the resource")
+	}
+	if known := strings.Join(site.ScopesSupported, " "); known != "" && !protocol.ScopeSubset(words, known) {
+		return invalidScope("the resource has no more than: %s", known)
+	}
+	return nil
+}
+
+// accessScope is the scope of the access token. At a site openid is none: it
+// asks this broker for an ID token beside the access token.
+func (s *Server) accessScope(site *sites.Site, scope string) string {
+	if site == s.self {
+		return scope
+	}
+	words := strings.Fields(scope)
+	kept := words[:0]
+	for _, w := range words {
+		if w != scopeOpenID {
+			kept = append(kept, w)
+		}
+	}
+	return strings.Join(kept, " ")
+}
+
 // Decide returns where the browser goes with the answer of a person: back to
 // the app, which is verified again, since the page may have been open while the
-// app was stopped. A *Failure is for a page.
+// app was stopped; or nowhere, when the app is on a device of its own and will
+// ask. A *Failure is for a page.
 func (s *Server) Decide(ctx context.Context, q Ask, a Answer) (string, error) {
 	if err := s.mayMint(); err != nil {
 		return "", err
 	}
-	if _, err := s.redirectable(ctx, form{"client_id": q.ClientID, "redirect_uri": q.RedirectURI}); err != nil {
+	c, err := s.known(ctx, q.ClientID)
+	if err != nil {
 		return "", err
 	}
+	if q.Device != "" {
+		return "", s.decideDevice(ctx, q, a)
+	}
+	if !c.Metadata.AllowsRedirect(q.RedirectURI) {
+		return "", unregisteredRedirect()
+	}
 	if a.Error != "" {
-		return s.back(q.RedirectURI, q.State, url.Values{"error": {a.Error}}), nil
+		return s.back(q, url.Values{"error": {a.Error}}), nil
+	}
+	if q.ResponseType == responseToken {
+		return s.implicit(ctx, c, q, a)
 	}
 	code := newToken()
-	err := s.cfg.Store.AddCode(ctx, IssuedCode{
-		Hash: protocol.TokenHash(code), Ask: q, User: a.User, Grant: a.Grant, AuthTime: a.AuthTime, ExpiresAt: s.now() + codeLife,
+	err = s.cfg.Store.AddCode(ctx, IssuedCode{
+		Hash: protocol.TokenHash(code), Ask: q, Answer: a, ExpiresAt: s.now() + codeLife(q.ResponseType),
 	})
 	if err != nil {
 		return "", err
 	}
-	return s.back(q.RedirectURI, q.State, url.Values{"code": {code}}), nil
+	if q.ResponseType == responseOneTime {
+		return s.back(q, url.Values{"one_time_token": {code}, "expires_in": {strconv.Itoa(oneTimeLife)}}), nil
+	}
+	return s.back(q, url.Values{"code": {code}}), nil
+}
+
+// back is the way back to the client with an answer, the state that it gave,
+// and who answers (RFC 9207). What could be used by whoever reads it is in the
+// fragment, which browsers send to nobody (RFC 6749, section 4.2.2).
+func (s *Server) back(q Ask, answer url.Values) string {
+	answer.Set("iss", s.cfg.Issuer)
+	if q.State != "" {
+		answer.Set("state", q.State)
+	}
+	if q.ResponseType == responseToken || q.ResponseType == responseOneTime {
+		return q.RedirectURI + "#" + answer.Encode()
+	}
+	return withQuery(q.RedirectURI, answer)
 }
 
 // ClaimOnce uses up an identifier for all times. ErrSeen: it was used before.
@@ -131,30 +186,10 @@ func (s *Server) EndGrant(ctx context.Context, grant string) error {
 	return s.cfg.Store.RevokeGrant(ctx, grant, s.now(), reason, s.deadToken(reason))
 }
 
-// issuedCodeGrant redeems a code of this broker. Like a site's it is judged
-// completely before it is claimed.
-func (s *Server) issuedCodeGrant(ctx context.Context, raw string, x exchange) (*offer, error) {
-	code, err := s.cfg.Store.Code(ctx, protocol.TokenHash(raw))
-	if errors.Is(err, registry.ErrNotFound) {
-		return nil, invalidGrant("the code is unknown or has expired")
-	}
-	if err != nil {
-		return nil, err
-	}
-	q := &code.Ask
-	err = s.checkCode(&protocol.Code{
-		Issuer: q.Resource, Audience: s.cfg.Issuer, ClientID: q.ClientID, RedirectURI: q.RedirectURI, Challenge: q.Challenge,
-	}, x)
-	if err != nil {
-		return nil, err
-	}
-	if code.ExpiresAt <= s.now() {
-		return nil, invalidGrant("the code has expired")
-	}
-	if err := bound(x.client, x.proof, q.DPoPJKT); err != nil {
-		return nil, err
-	}
-	person, err := s.person(ctx, code.Grant)
+// allowed makes the offer for what a person has allowed: x shows who redeems
+// it, once is what it can be redeemed with only once.
+func (s *Server) allowed(ctx context.Context, x exchange, q Ask, a Answer, once *OneTime) (*offer, error) {
+	person, err := s.person(ctx, a.Grant)
 	if err != nil {
 		return nil, err
 	}
@@ -162,14 +197,15 @@ func (s *Server) issuedCodeGrant(ctx context.Context, raw string, x exchange) (*
 	if err != nil {
 		return nil, err
 	}
-	o := s.codeOffer(&protocol.Code{
-		Issuer: q.Resource, ID: code.Hash, Scope: q.Scope, Grant: code.Grant, ExpiresAt: code.ExpiresAt,
-	}, site, x)
-	o.codeJTI = "" // no code of the site
+	o := &offer{
+		client: x.client, proof: x.proof, site: site, scope: s.accessScope(site, q.Scope), grant: a.Grant, code: once,
+		refresh: x.client.Metadata.AllowsGrant(registry.GrantRefreshToken),
+	}
+	o.family = s.newFamily(o)
 	o.family.Subject = s.cfg.Subject(person.ID, s.sector(x.client, site))
-	if protocol.ScopeSubset("openid", q.Scope) {
+	if protocol.ScopeSubset(scopeOpenID, q.Scope) {
 		o.identity = &identity{
-			subject: s.cfg.Subject(person.ID, clientSector(x.client)), nonce: q.Nonce, authTime: code.AuthTime,
+			subject: s.cfg.Subject(person.ID, clientSector(x.client)), nonce: q.Nonce, authTime: a.AuthTime,
 		}
 	}
 	return o, nil
@@ -207,6 +243,9 @@ func clientSector(c *client) string {
 			return c.ID
 		}
 		host = u.Host
+	}
+	if host == "" {
+		return c.ID
 	}
 	return host
 }

@@ -15,6 +15,8 @@ type metadata struct {
 	AuthorizationEndpoint      string   `json:"authorization_endpoint"`
 	PushedEndpoint             string   `json:"pushed_authorization_request_endpoint"`
 	TokenEndpoint              string   `json:"token_endpoint"`
+	DeviceEndpoint             string   `json:"device_authorization_endpoint,omitempty"` // RFC 8628
+	OneTimeEndpoint            string   `json:"comity_one_time_token_endpoint,omitempty"`
 	IntrospectionEndpoint      string   `json:"introspection_endpoint"`
 	RevocationEndpoint         string   `json:"revocation_endpoint"`
 	JWKSURI                    string   `json:"jwks_uri"`
@@ -38,7 +40,11 @@ type metadata struct {
 func (s *Server) newMetadata() metadata {
 	methods := []string{registry.AuthNone, registry.AuthPrivateKeyJWT, registry.AuthSecretBasic, registry.AuthSecretPost}
 	algorithms := names(assertionAlgorithms)
-	return metadata{
+	modes := map[string]bool{}
+	for _, r := range s.responses {
+		modes[r.mode] = true
+	}
+	m := metadata{
 		Issuer:                     s.cfg.Issuer,
 		AuthorizationEndpoint:      s.paths.authorize,
 		PushedEndpoint:             s.paths.par,
@@ -46,8 +52,8 @@ func (s *Server) newMetadata() metadata {
 		IntrospectionEndpoint:      s.paths.introspect,
 		RevocationEndpoint:         s.paths.revoke,
 		JWKSURI:                    s.paths.jwks,
-		ResponseTypes:              []string{"code"},
-		ResponseModes:              []string{"query"},
+		ResponseTypes:              slices.Sorted(maps.Keys(s.responses)),
+		ResponseModes:              slices.Sorted(maps.Keys(modes)),
 		GrantTypes:                 slices.Sorted(maps.Keys(s.grants)),
 		ChallengeMethods:           []string{"S256"},
 		TokenAuthMethods:           methods,
@@ -60,6 +66,10 @@ func (s *Server) newMetadata() metadata {
 		DPoPAlgorithms:             names(proofAlgorithms),
 		IssuerInResponse:           true, // the site's response names this broker (RFC 9207)
 	}
+	if s.cfg.People != nil {
+		m.DeviceEndpoint, m.OneTimeEndpoint = s.paths.deviceAuthorization, s.paths.oneTime
+	}
+	return m
 }
 
 // names turns typed constants into strings.

@@ -7,9 +7,12 @@
 // # Endpoints
 //
 //	/.well-known/oauth-authorization-server   metadata (RFC 8414), only what works
-//	/oauth/authorize    sends the browser on to the site, with a signed request object (RFC 9101)
+//	/oauth/authorize    sends the browser on to the site, with a signed request object (RFC 9101),
+//	                    or asks the person, where people log in here
 //	/oauth/par          the same request, pushed beforehand (RFC 9126)
-//	/oauth/token        authorization_code, refresh_token, client_credentials
+//	/oauth/device_authorization   for devices without a browser (RFC 8628)
+//	/oauth/token        all grant types
+//	/oauth/one_time_token         exchanges a one-time token, by GET too
 //	/oauth/userinfo     who the person is that logged in here (OpenID Connect)
 //	/oauth/introspect   RFC 7662, for the site that takes the token and the client that has it
 //	/oauth/revoke       RFC 7009; the site is told
@@ -83,6 +86,8 @@ type Config struct {
 	SAML SAML
 	// JWTIssuers may say in a JWT who somebody is.
 	JWTIssuers []JWTIssuer
+	// PasswordGrant lets apps that are registered for it send passwords.
+	PasswordGrant bool
 	// IDTokens signs ID tokens; needed with People.
 	IDTokens IDTokens
 	// MaxAge returns the longest time in seconds that a stop may take to
@@ -129,6 +134,7 @@ type Server struct {
 	log        *slog.Logger
 	paths      paths
 	grants     map[string]grantFunc
+	responses  map[string]response
 	metadata   metadata
 	openID     openIDMetadata
 	jwtIssuers map[string]*registry.JWKSet
@@ -137,12 +143,16 @@ type Server struct {
 	recent     *recent
 	byClient   *ratelimit.Limiter // failed authentications, by client and address
 	byRemote   *ratelimit.Limiter // failed authentications, by address
+	byUserCode *ratelimit.Limiter // wrong user codes, by address
+	asks       *ratelimit.Limiter // requests that wait for a person, by address
+	polls      *ratelimit.Limiter // by device
 }
 
 // paths are the URLs of the endpoints.
 type paths struct {
 	metadata, openID                                          string // paths only
 	authorize, par, token, userinfo, introspect, revoke, jwks string // path and all
+	deviceAuthorization, device, oneTime                      string // likewise
 	prefix                                                    string // path of the issuer
 }
 
@@ -164,19 +174,14 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, log: cfg.Log, nonces: newNonces(cfg.Now), recent: newRecent(cfg.Now)}
 	s.byClient = ratelimit.New(ratelimit.Config{Every: 6 * time.Second, Burst: 10, Keys: 10_000, Now: cfg.Now})
 	s.byRemote = ratelimit.New(ratelimit.Config{Every: time.Second, Burst: 60, Keys: 10_000, Now: cfg.Now})
-	s.self = &sites.Site{SiteMetadata: protocol.SiteMetadata{Resource: cfg.Issuer, ScopesSupported: []string{"openid", "profile"}}}
-	s.grants = map[string]grantFunc{
-		registry.GrantAuthorizationCode: s.codeGrant,
-		registry.GrantRefreshToken:      s.refreshGrant,
-		registry.GrantClientCredentials: s.credentialsGrant,
-	}
-	if cfg.SAML != nil {
-		s.grants[registry.GrantSAML2Bearer] = s.samlGrant
-	}
-	if len(cfg.JWTIssuers) > 0 {
-		s.grants[registry.GrantJWTBearer] = s.jwtGrant
-		s.jwtIssuers = issuersOf(cfg.JWTIssuers)
-	}
+	s.byUserCode = ratelimit.New(ratelimit.Config{Every: 6 * time.Second, Burst: 10, Keys: 10_000, Now: cfg.Now})
+	s.asks = ratelimit.New(ratelimit.Config{Every: time.Second, Burst: 60, Keys: 10_000, Now: cfg.Now})
+	// A device that polls a little early is not told to slow down.
+	s.polls = ratelimit.New(ratelimit.Config{Every: (deviceInterval - 1) * time.Second, Burst: 1, Keys: 10_000, Now: cfg.Now})
+	s.self = &sites.Site{SiteMetadata: protocol.SiteMetadata{Resource: cfg.Issuer, ScopesSupported: []string{scopeOpenID, scopeProfile}}}
+	s.grants = s.newGrants()
+	s.responses = s.newResponses()
+	s.jwtIssuers = issuersOf(cfg.JWTIssuers)
 	u, err := url.Parse(cfg.Issuer)
 	if err != nil {
 		return nil, fmt.Errorf("oauth: issuer: %w", err)
@@ -185,6 +190,29 @@ func New(cfg Config) (*Server, error) {
 	s.metadata = s.newMetadata()
 	s.openID = s.newOpenIDMetadata()
 	return s, nil
+}
+
+// newGrants are the grant types that this broker serves.
+func (s *Server) newGrants() map[string]grantFunc {
+	served := map[string]grantFunc{
+		registry.GrantAuthorizationCode: s.codeGrant,
+		registry.GrantRefreshToken:      s.refreshGrant,
+		registry.GrantClientCredentials: s.credentialsGrant,
+	}
+	if s.cfg.SAML != nil {
+		served[registry.GrantSAML2Bearer] = s.samlGrant
+	}
+	if len(s.cfg.JWTIssuers) > 0 {
+		served[registry.GrantJWTBearer] = s.jwtGrant
+	}
+	if s.cfg.People != nil {
+		served[registry.GrantDeviceCode] = s.deviceGrant
+		served[registry.GrantOneTimeToken] = s.oneTimeGrant
+		if s.cfg.PasswordGrant {
+			served[registry.GrantPassword] = s.passwordGrant
+		}
+	}
+	return served
 }
 
 func setDefault(d *time.Duration, value time.Duration) {

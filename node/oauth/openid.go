@@ -21,8 +21,14 @@ type IDTokens interface {
 	// Connect clients expect that say nothing, or with EdDSA.
 	SignIDToken(alg string, claims []byte) (string, error)
 	// PublicKeys are the JWKs that verify them, beside the token keys.
-	PublicKeys() []json.RawMessage
+	PublicKeys() ([]json.RawMessage, error)
 }
+
+// Scopes of this broker itself.
+const (
+	scopeOpenID  = "openid"
+	scopeProfile = "profile"
+)
 
 // Signature algorithms of ID tokens.
 const (
@@ -83,7 +89,7 @@ func (s *Server) userinfo(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !protocol.ScopeSubset("openid", t.Scope) {
+	if !protocol.ScopeSubset(scopeOpenID, t.Scope) {
 		f := failure("insufficient_scope", "the token is not for the scope openid")
 		f.Status, f.bearer = http.StatusForbidden, true
 		return nil, f
@@ -96,7 +102,7 @@ func (s *Server) userinfo(w http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, err
 	}
 	info := map[string]string{"sub": t.Subject}
-	if protocol.ScopeSubset("profile", t.Scope) {
+	if protocol.ScopeSubset(scopeProfile, t.Scope) {
 		info["name"], info["preferred_username"] = person.DisplayName, person.Name
 	}
 	return info, nil
@@ -128,21 +134,34 @@ func (s *Server) presented(w http.ResponseWriter, r *http.Request) (Token, error
 	} else if err != nil {
 		return t, err
 	}
-	if t.JKT == "" {
-		return t, nil
+	if t.JKT != "" {
+		if err := s.presentedProof(w, r, t, token); err != nil {
+			return t, err
+		}
 	}
+	if err := s.use(r.Context(), t); errors.Is(err, registry.ErrNotFound) {
+		return t, invalidToken("the token was used as often as it may be")
+	} else if err != nil {
+		return t, err
+	}
+	return t, nil
+}
+
+// presentedProof checks the proof that comes with a token that is bound to a
+// key.
+func (s *Server) presentedProof(w http.ResponseWriter, r *http.Request, t Token, token string) error {
 	p, err := s.readProof(r, s.paths.userinfo)
 	switch {
 	case err != nil:
-		return t, err
+		return err
 	case p == nil || p.JKT != t.JKT || p.tokenHash != tokenThumbprint(token):
-		return t, invalidProof("a proof by the token's key, with its ath, is needed")
+		return invalidProof("a proof by the token's key, with its ath, is needed")
 	}
 	w.Header().Set("DPoP-Nonce", s.nonces.current())
 	if err := s.claimRecent(r.Context(), p.once); err != nil {
-		return t, invalidProof("jti was used before")
+		return invalidProof("jti was used before")
 	}
-	return t, nil
+	return nil
 }
 
 // tokenThumbprint is ath of RFC 9449, section 4.2.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/comity-network/comity/internal/ratelimit"
 	"github.com/comity-network/comity/registry"
 	"github.com/comity-network/comity/site/protocol"
 )
@@ -53,13 +54,16 @@ func (s *Server) push(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.mayAsk(r); err != nil {
+		return nil, err
+	}
 	if err := s.pushedProof(w, r, f); err != nil {
 		return nil, err
 	}
 	if !c.Metadata.AllowsRedirect(f["redirect_uri"]) {
 		return nil, invalidRequest("redirect_uri is not one that the client has registered")
 	}
-	if err := checkAuthorization(f, &c.Metadata); err != nil {
+	if err := s.checkAuthorization(f, c); err != nil {
 		return nil, err
 	}
 	f["client_id"] = c.ID // an assertion may have named it alone
@@ -74,6 +78,17 @@ func (s *Server) push(w http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, err
 	}
 	return created{pushedAnswer{requestURIPrefix + name, pushedLife}}, nil
+}
+
+// mayAsk bounds what an address can make this broker store while it waits for a
+// person: a public client authenticates with nothing.
+func (s *Server) mayAsk(r *http.Request) error {
+	if wait := s.asks.Take(ratelimit.AddressKey(r.RemoteAddr)); wait > 0 {
+		f := tooMany(wait)
+		f.Description = "too many requests that wait for a person; wait before the next"
+		return f
+	}
+	return nil
 }
 
 // pushedProof takes a DPoP proof for the key that the code shall be pinned to

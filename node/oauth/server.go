@@ -22,14 +22,18 @@ func newPaths(issuer, prefix string) paths {
 		introspect: issuer + "/oauth/introspect",
 		revoke:     issuer + "/oauth/revoke",
 		jwks:       issuer + "/oauth/jwks",
-		prefix:     prefix,
+		oneTime:    issuer + "/oauth/one_time_token",
+		device:     issuer + "/device",
+
+		deviceAuthorization: issuer + "/oauth/device_authorization",
+		prefix:              prefix,
 	}
 }
 
 // Handler serves the endpoints of the package comment.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle(s.paths.metadata, s.document(func() any { return s.metadata }))
+	mux.Handle(s.paths.metadata, s.document(func() (any, error) { return s.metadata, nil }))
 	mux.Handle(s.paths.prefix+"/oauth/jwks", s.document(s.keySet))
 	mux.Handle(s.paths.prefix+"/oauth/par", s.endpoint(s.push))
 	mux.Handle(s.paths.prefix+"/oauth/token", s.endpoint(s.token))
@@ -37,7 +41,9 @@ func (s *Server) Handler() http.Handler {
 	mux.Handle(s.paths.prefix+"/oauth/revoke", s.endpoint(s.revoke))
 	if s.cfg.People != nil {
 		mux.Handle(s.paths.prefix+"/oauth/userinfo", s.endpoint(s.userinfo))
-		mux.Handle(s.paths.openID, s.document(func() any { return s.openID }))
+		mux.Handle(s.paths.prefix+"/oauth/device_authorization", s.endpoint(s.deviceAuthorization))
+		mux.Handle(s.paths.prefix+"/oauth/one_time_token", s.endpoint(s.oneTimeToken))
+		mux.Handle(s.paths.openID, s.document(func() (any, error) { return s.openID, nil }))
 	}
 	mux.HandleFunc(s.paths.prefix+"/oauth/authorize", s.authorize)
 	mux.HandleFunc("GET "+s.paths.prefix+"/oauth/style.css", style.ServeHTTP)
@@ -75,12 +81,12 @@ type created struct{ document any }
 type signedAnswer struct{ media, token string }
 
 // document serves a public document.
-func (s *Server) document(f func() any) http.Handler {
+func (s *Server) document(f func() (any, error)) http.Handler {
 	return s.endpoint(func(_ http.ResponseWriter, r *http.Request) (any, error) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			return nil, methodNotAllowed("GET, HEAD")
 		}
-		return f(), nil
+		return f()
 	})
 }
 

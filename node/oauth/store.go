@@ -46,6 +46,7 @@ type Token struct {
 	Family    string // what was minted from one code; empty without a grant
 	Grant     string // the site's name of the user's consent, or ours after a login here; empty without a grant
 	Subject   string // who, as the site knows the person; only after a login here
+	Uses      string // protocol.UseOnce, UseWindow, or empty: as often as one likes
 	IssuedAt  int64  // seconds since 1970
 	ExpiresAt int64  // seconds since 1970
 	State     TokenState
@@ -145,6 +146,7 @@ type Stop struct {
 type Store interface {
 	Pusher
 	Logins
+	Devices
 	Minter
 	Reader
 	Revoker
@@ -180,6 +182,9 @@ type Minter interface {
 	// its refresh token from dead to live, now. ErrNotPending: it was not
 	// pending, and nothing changed.
 	Release(ctx context.Context, hash string, now time.Time) error
+	// Use notes a use of a released token whose Uses says something, in whole
+	// seconds. ErrSeen: it was used as often, or as long, as it may be.
+	Use(ctx context.Context, hash string, now int64) error
 	// Void ends a pending token. When it is not pending, nothing changes and
 	// nothing is queued.
 	Void(ctx context.Context, hash string, o Outcome, at int64, queue ...notify.Message) error

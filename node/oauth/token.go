@@ -7,6 +7,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/comity-network/comity/node/sites"
 	"github.com/comity-network/comity/registry"
@@ -21,6 +22,7 @@ type exchange struct {
 	form   form
 	client *client
 	proof  *proof // nil: none was sent
+	remote string // address of whoever sent it
 }
 
 // offer is a token that may be minted, and what is claimed for it.
@@ -55,6 +57,11 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.exchange(w, r, f)
+}
+
+// exchange answers a request for a token, whose parameters are f.
+func (s *Server) exchange(w http.ResponseWriter, r *http.Request, f form) (any, error) {
 	grantType, err := f.need("grant_type")
 	if err != nil {
 		return nil, err
@@ -76,14 +83,14 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) (any, error) {
 	if wait := c.State.Cutoff - s.now() + 1; wait > 0 {
 		return nil, unavailable(int(wait), "what the client is given before %s is dead", rfc3339(c.State.Cutoff+1))
 	}
-	p, err := s.readProof(r, s.paths.token)
+	p, err := s.readProof(r, s.cfg.Issuer+strings.TrimPrefix(r.URL.Path, s.paths.prefix))
 	if err != nil {
 		return nil, err
 	}
 	if p != nil {
 		w.Header().Set("DPoP-Nonce", s.nonces.current())
 	}
-	o, err := grant(r.Context(), exchange{f, c, p})
+	o, err := grant(r.Context(), exchange{f, c, p, r.RemoteAddr})
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/comity-network/comity/internal/groupcommit"
 	"github.com/comity-network/comity/node/notify"
 	"github.com/comity-network/comity/node/oauth"
+	"github.com/comity-network/comity/site/protocol"
 )
 
 // The store of the authorization server: the two-phase release is here, what
@@ -128,9 +129,9 @@ func insertMint(tx *groupcommit.Tx, m oauth.Mint, code string) error {
 	}
 	t := m.Token
 	_, err := tx.Exec(`
-		INSERT INTO tokens (hash, type, jkt, client, home, site, scope, family, grant_id, issued_at, expires_at, state, code, rotates, subject)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'pending', $12, $13, $14)`,
-		t.Hash, t.Type, t.JKT, t.ClientID, t.Home, t.Site, t.Scope, t.Family, t.Grant, t.IssuedAt, t.ExpiresAt, code, m.Rotate, t.Subject)
+		INSERT INTO tokens (hash, type, jkt, client, home, site, scope, family, grant_id, issued_at, expires_at, state, code, rotates, subject, uses)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'pending', $12, $13, $14, $15)`,
+		t.Hash, t.Type, t.JKT, t.ClientID, t.Home, t.Site, t.Scope, t.Family, t.Grant, t.IssuedAt, t.ExpiresAt, code, m.Rotate, t.Subject, t.Uses)
 	return err
 }
 
@@ -158,6 +159,24 @@ func (s *Store) Release(ctx context.Context, hash string, now time.Time) error {
 			return err
 		}
 		return exec(tx, `UPDATE refresh_tokens SET state = 'live' WHERE token = $1 AND state = 'pending'`, hash)
+	})
+}
+
+// Use implements oauth.Minter.
+func (s *Store) Use(ctx context.Context, hash string, now int64) error {
+	return s.writeTokens(ctx, func(tx *groupcommit.Tx) error {
+		result, err := tx.Exec(`
+			UPDATE tokens SET used_at = CASE WHEN used_at = 0 THEN $1 ELSE used_at END
+			WHERE hash = $2 AND state = 'released' AND (used_at = 0 OR uses = $3 AND used_at > $4)`,
+			now, hash, protocol.UseWindow, now-protocol.UseWindowSeconds)
+		if err != nil {
+			return err
+		}
+		n, err := result.RowsAffected()
+		if err == nil && n == 0 {
+			return oauth.ErrSeen
+		}
+		return err
 	})
 }
 

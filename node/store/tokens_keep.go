@@ -47,6 +47,7 @@ func (s *Store) Holders(ctx context.Context, now int64) ([]string, error) {
 var purges = []string{
 	`DELETE FROM seen WHERE expires_at < $1`,
 	`DELETE FROM issued_codes WHERE expires_at < $1`,
+	`DELETE FROM devices WHERE expires_at < $1`,
 	`DELETE FROM pushed WHERE expires_at < $1`,
 	`DELETE FROM codes WHERE expires_at < $1`,
 	`DELETE FROM tokens WHERE expires_at < $1 AND state <> 'pending'`,

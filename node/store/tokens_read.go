@@ -12,11 +12,11 @@ import (
 	"github.com/comity-network/comity/registry"
 )
 
-const tokenColumns = `hash, type, jkt, client, home, site, scope, family, grant_id, issued_at, expires_at, state, revoked_at, reason, subject`
+const tokenColumns = `hash, type, jkt, client, home, site, scope, family, grant_id, issued_at, expires_at, state, revoked_at, reason, subject, uses`
 
 func scanToken(row scanner) (t oauth.Token, err error) {
 	err = row.Scan(&t.Hash, &t.Type, &t.JKT, &t.ClientID, &t.Home, &t.Site, &t.Scope, &t.Family, &t.Grant,
-		&t.IssuedAt, &t.ExpiresAt, &t.State, &t.RevokedAt, &t.Reason, &t.Subject)
+		&t.IssuedAt, &t.ExpiresAt, &t.State, &t.RevokedAt, &t.Reason, &t.Subject, &t.Uses)
 	return t, err
 }
 

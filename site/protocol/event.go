@@ -37,6 +37,7 @@ type TokenIssued struct {
 	Grant     string `json:"grant,omitempty"`    // absent: a token without a grant (client credentials)
 	CodeJTI   string `json:"code_jti,omitempty"` // absent on refresh and without a grant
 	Subject   string `json:"sub,omitempty"`      // only for logins at the broker
+	Uses      string `json:"uses,omitempty"`     // UseOnce, UseWindow; absent: as often as one likes
 }
 
 // TokenRevoked: one token is dead.

@@ -102,6 +102,8 @@ func (t *TokenIssued) check() error {
 		return errors.New("token_type is neither Bearer nor DPoP")
 	case (t.TokenType == TokenDPoP) != (t.JKT != ""):
 		return errors.New("jkt goes with token_type DPoP, and only with it")
+	case t.Uses != "" && t.Uses != UseOnce && t.Uses != UseWindow:
+		return errors.New("uses is not known")
 	case t.Grant == "" && t.CodeJTI != "":
 		return errors.New("code_jti without grant")
 	}

@@ -30,6 +30,8 @@ type SiteMetadata struct {
 	// AccessTokenFormat is what access tokens for the site are made of:
 	// FormatOpaque, which is the default, or FormatJWT.
 	AccessTokenFormat string `json:"comity_access_token_format,omitempty"`
+	// LimitsUses says that the site enforces TokenIssued.Uses.
+	LimitsUses bool `json:"comity_limits_token_uses,omitempty"`
 }
 
 // ParseSiteMetadata checks the metadata document that was fetched for

@@ -30,3 +30,12 @@ func TokenHash(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return jws.Base64.EncodeToString(sum[:])
 }
+
+// How often an access token may be used, where that is limited.
+const (
+	UseOnce   = "once"
+	UseWindow = "30s" // from the first use
+
+	// UseWindowSeconds is how long UseWindow is.
+	UseWindowSeconds = 30
+)
