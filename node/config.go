@@ -26,6 +26,9 @@ type Config struct {
 	TLSKey         string         //
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
 	ListedSites    bool           // serve only sites that the operator allowed
+	SAMLProviders  []string       // files: metadata of identity providers whose SAML assertions are grants
+	JWTIssuers     []string       // files: issuers whose JWTs are grants; see readIssuers
+	PasswordGrant  bool           // apps that are registered for it may send passwords
 	AllowPrivate   bool           // development: sites and brokers on private and loopback addresses, by http
 	P2P            []string       // multiaddrs for the other members, TCP and QUIC; default: see p2p.go
 	P2PAnnounce    []string       // what the others are told instead of P2P, where an address is translated

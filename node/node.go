@@ -9,6 +9,7 @@
 //	membership.Desk         who comes into the federation, and who leaves
 //	oauth.Server            mints tokens for clients that the replica vouches for
 //	accounts.Accounts       the people of the organisation that runs the broker
+//	login.Pages             where they log in and decide
 //	notify.Sender, Outbox   tell sites of tokens and stops
 //	sites.Directory         knows the sites
 //	publish.Handler         shows the records to everybody
@@ -38,6 +39,7 @@ import (
 	"github.com/comity-network/comity/internal/filelock"
 	"github.com/comity-network/comity/internal/guard"
 	"github.com/comity-network/comity/node/accounts"
+	"github.com/comity-network/comity/node/login"
 	"github.com/comity-network/comity/node/membership"
 	"github.com/comity-network/comity/node/notify"
 	"github.com/comity-network/comity/node/oauth"
@@ -70,6 +72,7 @@ type Node struct {
 	poller *notify.Poller
 	oauth  *oauth.Server
 	people *accounts.Accounts
+	login  *login.Pages
 	tls    *certificate // nil: plain HTTP, on loopback or behind a proxy
 }
 
@@ -175,9 +178,33 @@ func (n *Node) openSites(context.Context) error {
 }
 
 func (n *Node) openOAuth(ctx context.Context) (err error) {
+	idTokens, err := openIDKeys(filepath.Join(n.cfg.DataDir, "keys"), n.tokenKey)
+	if err != nil {
+		return err
+	}
+	providers, err := n.readProviders()
+	if err != nil {
+		return err
+	}
+	issuers, err := readIssuers(n.cfg.JWTIssuers)
+	if err != nil {
+		return err
+	}
+	n.login, err = login.New(login.Config{
+		Issuer: n.cfg.Issuer, Organisation: n.cfg.Organisation, Accounts: n.people, Clients: n.replica,
+		Broker: func() login.Broker { return n.oauth }, Now: n.cfg.Now, Log: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	if n.cfg.PasswordGrant {
+		n.log.Warn("apps may send people's passwords (--password-grant), which RFC 9700 forbids: switch it off as soon as no app needs it")
+	}
 	n.oauth, err = oauth.New(oauth.Config{
 		Issuer: n.cfg.Issuer, Federation: n.federation, Clients: n.replica, Sites: n.sites,
 		Sender: n.sender, Store: n.store, TokenKey: n.tokenKey, TokenKeys: n.tokenKeys,
+		People: n.login, IDTokens: idTokens, Subject: n.people.Subject, PasswordGrant: n.cfg.PasswordGrant,
+		SAML: providers, JWTIssuers: issuers,
 		Fresh: n.fresh, MaxAge: func() int64 { return n.replica.Chain().Latest().MaxAge }, Now: n.cfg.Now, Log: n.log,
 	})
 	if err != nil {

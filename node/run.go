@@ -112,6 +112,9 @@ func (n *Node) handler() (http.Handler, error) {
 	requests := http.StripPrefix(prefix, n.desk.Handler())
 	mux := http.NewServeMux()
 	mux.Handle("/", n.oauth.Handler())
+	for _, page := range []string{"/login", "/login/decision", "/logout", "/account", "/device"} {
+		mux.Handle(prefix+page, n.login.Handler())
+	}
 	mux.Handle(prefix+"/federation", http.StripPrefix(prefix, shown))
 	mux.Handle(prefix+"/federation/", http.StripPrefix(prefix, shown))
 	mux.Handle("POST "+prefix+"/federation/events", n.poller)

@@ -40,9 +40,29 @@ func (n *Node) SetUserPassword(ctx context.Context, change admin.UserPassword) (
 	return shownUser(n.people.SetPassword(ctx, change.Name, change.Password))
 }
 
-// DisableUser implements admin.Operations.
+// DisableUser implements admin.Operations. What apps got in the person's name
+// is dead when it returns; called again, it finishes what a crash has left.
 func (n *Node) DisableUser(ctx context.Context, name admin.UserName) (admin.User, error) {
-	return shownUser(n.people.Disable(ctx, name.Name))
+	u, err := n.people.Disable(ctx, name.Name)
+	if err == nil {
+		err = n.endGrantsOf(ctx, u)
+	}
+	return shownUser(u, err)
+}
+
+// endGrantsOf kills what was minted in the name of somebody who may not give
+// grants any more: whatever is minted meanwhile is not released.
+func (n *Node) endGrantsOf(ctx context.Context, u accounts.User) error {
+	grants, err := n.people.Grants(ctx, u.ID)
+	if err != nil {
+		return err
+	}
+	for _, g := range grants {
+		if err := n.oauth.EndGrant(ctx, g.ID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // EnableUser implements admin.Operations.
@@ -50,8 +70,12 @@ func (n *Node) EnableUser(ctx context.Context, name admin.UserName) (admin.User,
 	return shownUser(n.people.Enable(ctx, name.Name))
 }
 
-// RemoveUser implements admin.Operations.
+// RemoveUser implements admin.Operations. The account is disabled first, so that
+// a crash in between leaves nothing alive.
 func (n *Node) RemoveUser(ctx context.Context, name admin.UserName) (admin.User, error) {
+	if _, err := n.DisableUser(ctx, name); err != nil {
+		return admin.User{}, err
+	}
 	shown, err := shownUser(n.people.Remove(ctx, name.Name))
 	shown.State = "removed"
 	return shown, err

@@ -13,7 +13,7 @@ import (
 type Access struct {
 	Grant     string // id of the user's grant; empty: a token without a grant
 	UserID    string // whose grant it is, as Config.User named them; empty without a grant
-	Subject   string // who logged in at the broker, where it has users of its own
+	Subject   string // who logged in at the broker (AllowBrokerUsers); Grant is the broker's then, and UserID empty
 	ClientID  string
 	Broker    string // issuer of the broker that minted the token
 	Scope     string

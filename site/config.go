@@ -18,8 +18,8 @@ import (
 	"github.com/comity-network/comity/site/protocol"
 )
 
-// Config describes one site. Resource, Brokers, Federation, Store, Key, Scopes
-// and User are required.
+// Config describes one site. Resource, Brokers, Federation, Store, Key and
+// Scopes are required, and User, unless all its users log in at a broker.
 type Config struct {
 	// Resource is the identifier of the site (RFC 9728): its https URL, without
 	// a slash at the end. Clients name it, tokens are for it, and the endpoints
@@ -50,7 +50,8 @@ type Config struct {
 	// says of it: "Read your photos".
 	Scopes map[string]string
 	// User tells who is logged in at the site in this request's browser. The
-	// id never leaves the site.
+	// id never leaves the site. Nil, where AllowBrokerUsers is not: the site has
+	// no users of its own and no pages, and people log in at its broker.
 	User func(*http.Request) (userID string, ok bool)
 	// LoginURL is where a browser without login is sent, with the parameter
 	// return_to: a path and query of this origin to come back to.
@@ -62,6 +63,11 @@ type Config struct {
 	// AllowClientCredentials says whether a broker may mint a token without a
 	// grant for this client and scope. Nil: never.
 	AllowClientCredentials func(broker, clientID, scope string) bool
+	// AllowBrokerUsers says whether a broker may mint tokens for people whom it
+	// knows and the site does not: those with an account at the broker, or at an
+	// identity provider that it trusts. Access.Subject names them, by a name that
+	// is good for this site alone. Nil: never.
+	AllowBrokerUsers func(broker, clientID, scope string) bool
 
 	// Prefix is the path under which the endpoints live; empty: /comity.
 	Prefix string
@@ -96,7 +102,7 @@ func (c *Config) complete() error {
 		return errors.New("config: Store is missing: open the site's database")
 	case len(c.Key.Private()) == 0:
 		return errors.New("config: Key is missing: make one with registry.GenerateSigningKey and keep it")
-	case c.User == nil:
+	case c.User == nil && c.AllowBrokerUsers == nil:
 		return errors.New("config: User is missing: who is logged in?")
 	case len(c.Scopes) == 0:
 		return errors.New("config: Scopes is empty: name what apps may ask for")
@@ -144,10 +150,14 @@ func (c *Config) metadata() *protocol.SiteMetadata {
 		scopes = append(scopes, scope)
 	}
 	slices.Sort(scopes)
-	return &protocol.SiteMetadata{
+	m := &protocol.SiteMetadata{
 		Resource: c.Resource, AuthorizationServers: c.Brokers, JWKSURI: base + "/jwks", ScopesSupported: scopes,
-		Federation: c.Federation, AuthorizationEndpoint: base + "/authorize", EventsEndpoint: base + "/events",
+		Federation: c.Federation, EventsEndpoint: base + "/events", LimitsUses: true,
 	}
+	if c.User != nil {
+		m.AuthorizationEndpoint = base + "/authorize"
+	}
+	return m
 }
 
 // elapsed is the monotonic clock since New, or, where Now is a clock of the

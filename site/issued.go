@@ -26,7 +26,7 @@ func (s *Site) tokenIssued(ctx context.Context, id store.Event, t *protocol.Toke
 	}
 	token := store.Token{
 		Hash: t.TokenHash, Broker: id.Broker, Grant: t.Grant, Code: t.CodeJTI, ClientID: t.ClientID, Scope: t.Scope,
-		JKT: t.JKT, Subject: t.Subject, IssuedAt: issuedAt, ExpiresAt: t.ExpiresAt,
+		JKT: t.JKT, Subject: t.Subject, Uses: t.Uses, IssuedAt: issuedAt, ExpiresAt: t.ExpiresAt,
 	}
 	err = s.store.Accept(ctx, id, token, func(now store.Situation) (string, error) {
 		return client.Home, s.judgeToken(&token, client, now)
@@ -37,17 +37,18 @@ func (s *Site) tokenIssued(ctx context.Context, id store.Event, t *protocol.Toke
 	return err
 }
 
-// clientOf returns the client of a new token. For a grant it was verified at
-// the consent; without one it is asked for.
+// clientOf returns the client of a new token. For a grant of this site it was
+// verified at the consent; without one it is asked for.
 func (s *Site) clientOf(ctx context.Context, broker string, t *protocol.TokenIssued) (*trust.Client, error) {
 	client, err := s.trust.Known(ctx, t.ClientID)
 	switch {
 	case !errors.Is(err, registry.ErrNotFound):
 		return client, err
-	case t.Grant != "":
+	case t.Grant != "" && t.Subject == "":
 		return nil, refuse400(protocol.ErrInvalidGrant, "no user of this site has allowed this client anything")
-	case !s.allowsWithoutGrant(broker, t.ClientID, t.Scope):
-		return nil, refuse400(protocol.ErrAccessDenied, "this site takes no tokens without a grant")
+	}
+	if err := s.optedIn(broker, t.ClientID, t.Scope, t.Subject); err != nil {
+		return nil, err
 	}
 	client, err = s.trust.Client(ctx, broker, t.ClientID)
 	switch {
@@ -59,8 +60,17 @@ func (s *Site) clientOf(ctx context.Context, broker string, t *protocol.TokenIss
 	return client, err
 }
 
-func (s *Site) allowsWithoutGrant(broker, client, scope string) bool {
-	return s.config.AllowClientCredentials != nil && s.config.AllowClientCredentials(broker, client, scope)
+// optedIn judges a token that no user of this site has allowed: the owner has
+// opted in to those of programs, or to those of people whom the broker knows.
+func (s *Site) optedIn(broker, client, scope, subject string) error {
+	allow, what := s.config.AllowClientCredentials, "without a grant"
+	if subject != "" {
+		allow, what = s.config.AllowBrokerUsers, "for people of this broker"
+	}
+	if allow == nil || !allow(broker, client, scope) {
+		return refuse400(protocol.ErrAccessDenied, "this site takes no tokens %s", what)
+	}
+	return nil
 }
 
 // judgeToken says what is against a new token; the order is from what the site
@@ -84,7 +94,7 @@ func (s *Site) judgeToken(t *store.Token, client *trust.Client, now store.Situat
 		return refuse400(protocol.ErrInvalidRequest, "the token lives for longer than 30 days")
 	case client.DPoPBound && t.JKT == "":
 		return refuse400(protocol.ErrAccessDenied, "the client has registered to use DPoP tokens alone")
-	case t.Grant != "":
+	case t.Grant != "" && t.Subject == "":
 		return judgeGrant(t, now.Grant, clock)
 	}
 	return s.judgeWithoutGrant(t)
@@ -117,8 +127,8 @@ func judgeGrant(t *store.Token, g *store.Grant, clock int64) error {
 
 // judgeWithoutGrant: only where the site has opted in, only known scopes.
 func (s *Site) judgeWithoutGrant(t *store.Token) error {
-	if !s.allowsWithoutGrant(t.Broker, t.ClientID, t.Scope) {
-		return refuse400(protocol.ErrAccessDenied, "this site takes no tokens without a grant")
+	if err := s.optedIn(t.Broker, t.ClientID, t.Scope, t.Subject); err != nil {
+		return err
 	}
 	for _, word := range strings.Fields(t.Scope) {
 		if _, known := s.config.Scopes[word]; !known {

@@ -60,6 +60,9 @@ func (s *Site) Check(w http.ResponseWriter, r *http.Request) (Access, error) {
 			return Access{}, err
 		}
 	}
+	if err := s.use(r.Context(), found.Token); err != nil {
+		return Access{}, err
+	}
 	return Access{
 		Grant: found.Grant, UserID: found.User, Subject: found.Subject, ClientID: found.ClientID,
 		Broker: found.Broker, Scope: found.Scope, ExpiresAt: found.ExpiresAt,
@@ -135,4 +138,16 @@ func (s *Site) lookup(ctx context.Context, token string) (store.Found, error) {
 		return found, err
 	}
 	return found, nil
+}
+
+// use notes the use of a token that is good for one, or for a short time.
+func (s *Site) use(ctx context.Context, t store.Token) error {
+	if t.Uses == "" {
+		return nil
+	}
+	err := s.store.Use(ctx, t.Hash, s.config.Now().Unix())
+	if errors.Is(err, store.ErrUsed) {
+		return invalidToken("the token was used as often as it may be")
+	}
+	return err
 }

@@ -142,6 +142,9 @@ func (s *Site) Handler() http.Handler {
 	mux.HandleFunc("GET "+s.config.Prefix+"/jwks", s.serveKeys)
 	mux.HandleFunc("POST "+s.config.Prefix+"/events", s.serveEvents)
 	mux.HandleFunc("GET "+s.config.Prefix+"/style.css", style.ServeHTTP)
+	if s.config.User == nil {
+		return mux // nobody logs in here
+	}
 	for path, page := range map[string]http.HandlerFunc{
 		"GET " + s.config.Prefix + "/authorize":  s.serveAuthorize,
 		"POST " + s.config.Prefix + "/authorize": s.serveConsent,

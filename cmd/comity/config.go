@@ -27,6 +27,9 @@ type configFile struct {
 	TLSKey                *string  `toml:"tls_key"`
 	TrustedProxies        []string `toml:"trusted_proxy"`
 	Sites                 *string  `toml:"sites"`
+	SAMLIDP               []string `toml:"saml_idp"`
+	JWTIssuer             []string `toml:"jwt_issuer"`
+	PasswordGrant         *bool    `toml:"password_grant"`
 	AllowPrivateAddresses *bool    `toml:"allow_private_addresses"`
 }
 

@@ -27,6 +27,9 @@ type runCmd struct {
 	TLSKey                string          `name:"tls-key" type:"path" placeholder:"FILE" help:"Its private key, PEM."`
 	TrustedProxy          []string        `placeholder:"CIDR" help:"Proxies whose X-Forwarded-For is believed; repeat for more. Nothing else of a proxy's headers is used."`
 	Sites                 string          `enum:"open,listed" default:"open" help:"Which sites are served: open (any that names this broker) or listed (those of comity site allow)."`
+	SAMLIDP               []string        `name:"saml-idp" type:"path" placeholder:"FILE" sep:"none" help:"Metadata of a SAML identity provider whose assertions are taken as grants (RFC 7522); repeat for more."`
+	JWTIssuer             []string        `name:"jwt-issuer" type:"path" placeholder:"FILE" sep:"none" help:"An issuer whose JWTs are taken as grants (RFC 7523), as {\"issuer\":…,\"jwks\":{…}}; repeat for more."`
+	PasswordGrant         bool            `help:"Let apps that are registered for it send people's passwords. RFC 9700 forbids it; each use is in the audit log."`
 	AllowPrivateAddresses bool            `help:"Development: reach sites and brokers on loopback and private addresses, and by http."`
 	Config                kong.ConfigFlag `placeholder:"FILE" help:"Configuration file (TOML): the same options with _ for -; the command line wins. An unknown key is an error."`
 }
@@ -66,6 +69,7 @@ func (c runCmd) Run(e *environment) error {
 		DataDir: e.data, Issuer: c.Issuer, Organisation: c.Organisation,
 		Listen: c.Listen, Store: c.Store, TLSCert: c.TLSCert, TLSKey: c.TLSKey,
 		TrustedProxies: proxies, ListedSites: c.Sites == "listed",
+		SAMLProviders: c.SAMLIDP, JWTIssuers: c.JWTIssuer, PasswordGrant: c.PasswordGrant,
 		AllowPrivate: c.AllowPrivateAddresses, P2P: c.P2P, P2PAnnounce: c.P2PAnnounce, Join: join, Log: log,
 	})
 	if err != nil {

@@ -55,6 +55,9 @@ func (s *Server) Handler() http.Handler {
 func (s *Server) endpoint(f func(w http.ResponseWriter, r *http.Request) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := begin(w)
+		if forBrowsers(w, r) {
+			return
+		}
 		answer, err := f(w, r)
 		made, isCreated := answer.(created)
 		signed, isSigned := answer.(signedAnswer)
@@ -72,6 +75,23 @@ func (s *Server) endpoint(f func(w http.ResponseWriter, r *http.Request) (any, e
 			writeJSON(w, http.StatusOK, answer)
 		}
 	})
+}
+
+// forBrowsers lets the scripts of any page call the endpoint (CORS): none of
+// them looks at cookies or at where a request comes from, so a page can do no
+// more than any program. It reports whether the request was just the question.
+func forBrowsers(w http.ResponseWriter, r *http.Request) bool {
+	h := w.Header()
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Access-Control-Expose-Headers", "DPoP-Nonce, Retry-After, WWW-Authenticate, "+RequestIDHeader)
+	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
+		return false
+	}
+	h.Set("Access-Control-Allow-Methods", "GET, POST")
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, DPoP")
+	h.Set("Access-Control-Max-Age", "600")
+	w.WriteHeader(http.StatusNoContent)
+	return true
 }
 
 // created is an answer with status 201.

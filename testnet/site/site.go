@@ -51,6 +51,9 @@ type Config struct {
 	WhenStale  sdk.StalePolicy
 	// AllowClientCredentials: see the SDK.
 	AllowClientCredentials func(broker, clientID, scope string) bool
+	// AllowBrokerUsers: see the SDK. NoUsers: people log in at the broker alone.
+	AllowBrokerUsers func(broker, clientID, scope string) bool
+	NoUsers          bool
 	// ByHand: the site asks its brokers only when a test calls Poll.
 	ByHand bool
 }
@@ -117,12 +120,16 @@ func (s *Site) open(ctx context.Context, c Config) error {
 		return err
 	}
 	logins := &logins{users: c.Users}
+	user := logins.user
+	if c.NoUsers {
+		user = nil
+	}
 	s.Site, err = sdk.New(ctx, sdk.Config{
 		Resource: c.Resource, Name: c.Name, Brokers: c.Brokers, Federation: c.Federation,
 		Store: s.DB, Key: registry.NewSigningKey(key),
 		Scopes: map[string]string{ReadNotes: "Read your notes", WriteNotes: "Write notes in your name"},
-		User:   logins.user, LoginURL: "/login",
-		WhenStale: c.WhenStale, AllowClientCredentials: c.AllowClientCredentials,
+		User:   user, LoginURL: "/login",
+		WhenStale: c.WhenStale, AllowClientCredentials: c.AllowClientCredentials, AllowBrokerUsers: c.AllowBrokerUsers,
 		Client: &http.Client{Timeout: 3 * time.Second, Transport: c.Transport},
 		Now:    c.Now, Log: c.Log,
 	})

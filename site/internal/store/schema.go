@@ -51,6 +51,11 @@ var migrations = [][]string{{
 		PRIMARY KEY (broker, id))`,
 	// DPoP proofs that were used.
 	`CREATE TABLE comity_proofs (id TEXT PRIMARY KEY, expires_at BIGINT NOT NULL)`,
+}, {
+	// How often a token may be used, where that is limited, and when it was
+	// used first.
+	`ALTER TABLE comity_tokens ADD COLUMN uses TEXT NOT NULL DEFAULT ''`,
+	`ALTER TABLE comity_tokens ADD COLUMN used_at BIGINT NOT NULL DEFAULT 0`,
 }}
 
 // migrate brings the schema to this version, in one transaction.

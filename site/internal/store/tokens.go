@@ -9,6 +9,7 @@ import (
 
 	"github.com/comity-network/comity/internal/groupcommit"
 	"github.com/comity-network/comity/registry"
+	"github.com/comity-network/comity/site/protocol"
 )
 
 // Token is what the site keeps of one access token.
@@ -21,7 +22,8 @@ type Token struct {
 	Home      string // issuer of the client's home broker
 	Scope     string
 	JKT       string // empty: a Bearer token
-	Subject   string // only of logins at the broker
+	Subject   string // only of logins at the broker: Grant is one of the broker's then
+	Uses      string // protocol.UseOnce, UseWindow, or empty
 	IssuedAt  int64
 	ExpiresAt int64
 	RevokedAt int64 // 0: not revoked
@@ -35,11 +37,11 @@ type Found struct {
 	Stopped    bool // a stop of the client was heard of and holds
 }
 
-const lookupSQL = `SELECT t.hash, t.broker, t.grant_id, t.code, t.client_id, t.home, t.scope, t.jkt, t.subject,
+const lookupSQL = `SELECT t.hash, t.broker, t.grant_id, t.code, t.client_id, t.home, t.scope, t.jkt, t.subject, t.uses,
 		t.issued_at, t.expires_at, t.revoked_at, COALESCE(g.user_id, ''), COALESCE(g.ended_at, 1),
 		(SELECT COUNT(*) FROM comity_stops s
 			WHERE s.client_id = t.client_id AND s.lifted_at = 0 AND (s.until_at = 0 OR s.until_at > $2))
-	FROM comity_tokens t LEFT JOIN comity_grants g ON g.id = t.grant_id
+	FROM comity_tokens t LEFT JOIN comity_grants g ON g.id = t.grant_id AND t.subject = ''
 	WHERE t.hash = $1 AND t.client_id <> ''`
 
 // Lookup finds the token with this hash. registry.ErrNotFound if there is none.
@@ -47,12 +49,22 @@ func (s *Store) Lookup(ctx context.Context, hash string, now int64) (Found, erro
 	var f Found
 	var ended, stops int64
 	err := s.lookup.QueryRowContext(ctx, hash, now).Scan(&f.Hash, &f.Broker, &f.Grant, &f.Code, &f.ClientID, &f.Home,
-		&f.Scope, &f.JKT, &f.Subject, &f.IssuedAt, &f.ExpiresAt, &f.RevokedAt, &f.User, &ended, &stops)
+		&f.Scope, &f.JKT, &f.Subject, &f.Uses, &f.IssuedAt, &f.ExpiresAt, &f.RevokedAt, &f.User, &ended, &stops)
 	if errors.Is(err, sql.ErrNoRows) {
 		return f, registry.ErrNotFound
 	}
-	f.GrantEnded, f.Stopped = f.Grant != "" && ended != 0, stops > 0
+	f.GrantEnded, f.Stopped = f.Grant != "" && f.Subject == "" && ended != 0, stops > 0
 	return f, err
+}
+
+// Use notes the first use of a token whose Uses says something. ErrUsed: it was
+// used as often, or for as long, as it may be.
+func (s *Store) Use(ctx context.Context, hash string, now int64) error {
+	return s.write(ctx, func(tx *groupcommit.Tx) error {
+		return claim(tx, `UPDATE comity_tokens SET used_at = CASE WHEN used_at = 0 THEN $1 ELSE used_at END
+			WHERE hash = $2 AND (used_at = 0 OR uses = $3 AND used_at > $4)`,
+			now, hash, protocol.UseWindow, now-protocol.UseWindowSeconds)
+	})
 }
 
 // Situation is what a new token is judged by.
@@ -78,14 +90,14 @@ func (s *Store) Accept(ctx context.Context, e Event, t Token, judge func(Situati
 		if t.Home, err = judge(now); err != nil {
 			return err
 		}
-		if t.Grant != "" {
+		if t.Grant != "" && t.Subject == "" {
 			if err := use(tx, e, t); err != nil {
 				return err
 			}
 		}
 		err = claim(tx, `INSERT INTO comity_tokens (hash, broker, grant_id, code, client_id, home, scope, jkt, subject,
-			issued_at, expires_at, revoked_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0) ON CONFLICT DO NOTHING`,
-			t.Hash, t.Broker, t.Grant, t.Code, t.ClientID, t.Home, t.Scope, t.JKT, t.Subject, t.IssuedAt, t.ExpiresAt)
+			issued_at, expires_at, uses, revoked_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0) ON CONFLICT DO NOTHING`,
+			t.Hash, t.Broker, t.Grant, t.Code, t.ClientID, t.Home, t.Scope, t.JKT, t.Subject, t.IssuedAt, t.ExpiresAt, t.Uses)
 		if err == ErrUsed {
 			return registry.ErrConflict
 		}
@@ -111,7 +123,7 @@ func use(tx *groupcommit.Tx, e Event, t Token) error {
 // either seen here or sees the new token.
 func situation(tx *groupcommit.Tx, e Event, t Token) (Situation, error) {
 	var now Situation
-	if t.Grant != "" {
+	if t.Grant != "" && t.Subject == "" {
 		if _, err := tx.Exec(`UPDATE comity_grants SET ended_at = ended_at WHERE id = $1`, t.Grant); err != nil {
 			return now, err
 		}
