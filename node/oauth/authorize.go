@@ -194,7 +194,10 @@ func (s *Server) signRequest(f form, site *sites.Site) (string, error) {
 // errorRedirect returns where the browser goes with an error: back to the
 // client, whose redirect URI is verified.
 func (s *Server) errorRedirect(f form, failure *Failure) string {
-	q := Ask{RedirectURI: f["redirect_uri"], State: f["state"], ResponseType: f["response_type"]}
+	q := Ask{RedirectURI: f["redirect_uri"], State: f["state"]}
+	if _, served := s.responses[f["response_type"]]; served {
+		q.ResponseType = f["response_type"]
+	}
 	return s.back(q, url.Values{"error": {failure.Code}, "error_description": {ascii(failure.Description)}})
 }
 

@@ -28,6 +28,7 @@ func (s *Store) AddCode(ctx context.Context, c oauth.IssuedCode) error {
 
 // Code implements oauth.Logins.
 func (s *Store) Code(ctx context.Context, hash string) (c oauth.IssuedCode, err error) {
+	c.Hash = hash
 	var document string
 	err = s.reader.QueryRowContext(ctx, `SELECT document FROM issued_codes WHERE hash = $1`, hash).Scan(&document)
 	if errors.Is(err, sql.ErrNoRows) {

@@ -34,6 +34,9 @@ func NewBrowser(transport http.RoundTripper) *Browser {
 	return &Browser{client: http.Client{Jar: jar, Transport: transport, CheckRedirect: noFollow}}
 }
 
+// Cookies are those that the browser would send to a URL.
+func (b *Browser) Cookies(u *url.URL) []*http.Cookie { return b.client.Jar.Cookies(u) }
+
 // Page is where the browser has come to.
 type Page struct {
 	URL     string
