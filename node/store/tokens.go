@@ -228,16 +228,17 @@ func (s *Store) refuse(tx *groupcommit.Tx, code, family string, at int64) error 
 	return err
 }
 
-// undo gives the claim back.
+// undo gives the claim back. A family that was to begin with this token never
+// was.
 func undo(tx *groupcommit.Tx, code, rotates, family string) error {
-	if code != "" { // the family was to begin with this token
-		if err := exec(tx, `UPDATE codes SET state = 'open', family = '' WHERE key = $1`, code); err != nil {
-			return err
-		}
-		return exec(tx, `DELETE FROM families WHERE id = $1`, family)
+	if rotates != "" {
+		return exec(tx, `
+			UPDATE refresh_tokens SET state = 'live', used_by = '' WHERE hash = $1 AND state = 'claimed'`, rotates)
 	}
-	return exec(tx, `
-		UPDATE refresh_tokens SET state = 'live', used_by = '' WHERE hash = $1 AND state = 'claimed'`, rotates)
+	if err := exec(tx, `UPDATE codes SET state = 'open', family = '' WHERE key = $1`, code); err != nil {
+		return err
+	}
+	return exec(tx, `DELETE FROM families WHERE id = $1`, family)
 }
 
 func exec(tx *groupcommit.Tx, query string, args ...any) error {
