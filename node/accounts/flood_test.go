@@ -273,14 +273,13 @@ func TestAnswersTellNothing(t *testing.T) {
 		w.pass(time.Hour)
 	}
 	least, most := time.Duration(math.MaxInt64), time.Duration(0)
-	for i := range took {
-		slices.Sort(took[i])
-		median := took[i][len(took[i])/2]
-		least, most = min(least, median), max(most, median)
+	for i := range took { // the shortest, since other work on the machine only adds
+		shortest := slices.Min(took[i])
+		least, most = min(least, shortest), max(most, shortest)
 	}
 	// One hash takes all of the time, so a missing one would be seen by far.
 	if most > least*3/2 {
-		t.Errorf("medians between %v and %v", least, most)
+		t.Errorf("the shortest are between %v and %v", least, most)
 	}
 }
 

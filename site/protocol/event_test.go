@@ -115,6 +115,7 @@ func TestEventForm(t *testing.T) {
 		}),
 		"short jti":       event(func(e *protocol.Event) { issued(e); e.ID = "1" }),
 		"hash":            event(func(e *protocol.Event) { issued(e); e.TokenIssued.TokenHash = "the token" }),
+		"uses":            event(func(e *protocol.Event) { issued(e); e.TokenIssued.Uses = "twice" }),
 		"token type":      event(func(e *protocol.Event) { issued(e); e.TokenIssued.TokenType = "bearer" }),
 		"DPoP, no jkt":    event(func(e *protocol.Event) { issued(e); e.TokenIssued.TokenType = "DPoP" }),
 		"Bearer with jkt": event(func(e *protocol.Event) { issued(e); e.TokenIssued.JKT = digest }),

@@ -39,6 +39,7 @@ func TestSiteMetadata(t *testing.T) {
 		"server not URL":   func(m *protocol.SiteMetadata) { m.AuthorizationServers = []string{"broker"} },
 		"33 servers":       func(m *protocol.SiteMetadata) { m.AuthorizationServers = many(33) },
 		"no federation":    func(m *protocol.SiteMetadata) { m.Federation = "" },
+		"token format":     func(m *protocol.SiteMetadata) { m.AccessTokenFormat = "xml" },
 		"bad federation":   func(m *protocol.SiteMetadata) { m.Federation = "Qm" },
 		"no jwks_uri":      func(m *protocol.SiteMetadata) { m.JWKSURI = "" },
 		"jwks elsewhere":   func(m *protocol.SiteMetadata) { m.JWKSURI = "https://cdn.example/jwks" },
@@ -46,7 +47,6 @@ func TestSiteMetadata(t *testing.T) {
 		"other scheme":     func(m *protocol.SiteMetadata) { m.EventsEndpoint = "http://wiki.example/e" },
 		"user info":        func(m *protocol.SiteMetadata) { m.EventsEndpoint = "https://wiki.example@evil.example/e" },
 		"backslash":        func(m *protocol.SiteMetadata) { m.EventsEndpoint = `https://wiki.example\@evil.example/e` },
-		"no authorize":     func(m *protocol.SiteMetadata) { m.AuthorizationEndpoint = "" },
 		"javascript":       func(m *protocol.SiteMetadata) { m.AuthorizationEndpoint = "javascript:alert(1)" },
 		"scope with a gap": func(m *protocol.SiteMetadata) { m.ScopesSupported = []string{"a b"} },
 	} {
