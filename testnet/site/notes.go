@@ -13,7 +13,10 @@ import (
 func notes(w http.ResponseWriter, r *http.Request) {
 	access, _ := sdk.AccessFrom(r.Context())
 	user := access.UserID
-	if user == "" {
+	switch {
+	case access.Subject != "":
+		user = access.Subject + " of " + access.Broker
+	case user == "":
 		user = "nobody in particular"
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
