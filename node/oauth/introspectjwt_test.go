@@ -25,7 +25,7 @@ func TestSignedIntrospection(t *testing.T) {
 		if answer.Status != http.StatusOK || answer.Header.Get("Content-Type") != "application/token-introspection+jwt" {
 			t.Fatalf("%d %s %s", answer.Status, answer.Header.Get("Content-Type"), answer.Body)
 		}
-		parsed, err := jose.ParseSigned(answer.Body, []jose.SignatureAlgorithm{jose.EdDSA})
+		parsed, err := jose.ParseSignedCompact(answer.Body, []jose.SignatureAlgorithm{jose.EdDSA})
 		check(t, err)
 		payload, err := parsed.Verify(w.tokenKey.Public())
 		check(t, err)

@@ -24,7 +24,7 @@ func (w *world) idClaims(token string, alg jose.SignatureAlgorithm) map[string]a
 	w.t.Helper()
 	var keys jose.JSONWebKeySet
 	check(w.t, json.Unmarshal([]byte(w.get("/oauth/jwks").Body), &keys))
-	signed, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{alg})
+	signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{alg})
 	if err != nil {
 		w.t.Fatalf("%v: %q", err, token)
 	}
