@@ -62,6 +62,7 @@ var rules = []rule{
 	{"node/sites", []string{module + "node/notify", module + "node/oauth", module + "node/store"}},
 	{"node/notify", []string{module + "node/oauth", module + "node/store"}},
 	{"node/oauth", []string{module + "node/store", module + "node/admin"}},
+	{"node/registration", []string{module + "node/store", module + "node/admin", module + "node/login", module + "federation"}},
 	{"node/accounts", []string{module + "node/store", module + "node/oauth", module + "node/notify", module + "node/admin"}},
 	{"node/admin", []string{module + "node/store", module + "node/oauth", module + "node/notify"}},
 	{"testnet", []string{module + "cmd"}},

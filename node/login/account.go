@@ -65,7 +65,7 @@ func (p *Pages) describe(r *http.Request, g accounts.Grant) (grantRow, error) {
 	if err != nil {
 		return row, err
 	}
-	row.Home = webpage.Host(state.Home)
+	row.Home = home(state)
 	if state.Registration != nil {
 		row.App = state.Registration.Registration.Name
 	}
