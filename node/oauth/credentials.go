@@ -24,9 +24,6 @@ func (s *Server) credentialsGrant(ctx context.Context, x exchange) (*offer, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := s.localOnly(x.client.ID, resource); err != nil {
-		return nil, err
-	}
 	scope := x.form["scope"]
 	if scope == "" {
 		scope = x.client.Metadata.Scope
