@@ -81,18 +81,18 @@ func TestReplaceRefused(t *testing.T) {
 			other, _ := created(t, b.register(b.initial(1), someApp))
 			for body, code := range map[string]string{
 				secretApp: "invalid_request", // no client_id
-				`{"client_id":"` + other + `","client_name":"A","redirect_uris":["https://app.example/cb"]}`:                              "invalid_request",
-				`{"client_id":"` + id + `","client_secret":"mine","client_name":"A","redirect_uris":["https://app.example/cb"]}`:          "invalid_request",
-				`{"client_id":"` + id + `","client_secret_sha256":"` + strings.Repeat("A", 43) + `"}`:                                     "invalid_client_metadata",
-				`{"client_id":"` + id + `","registration_access_token":"` + token + `"}`:                                                  "invalid_client_metadata",
-				`{"client_id":"` + id + `","registration_client_uri":"https://evil.example/"}`:                                            "invalid_client_metadata",
-				`{"client_id":"` + id + `","client_id_issued_at":1}`:                                                                      "invalid_client_metadata",
-				`{"client_id":"` + id + `","client_secret_expires_at":0}`:                                                                 "invalid_client_metadata",
-				`{"client_id":"` + id + `","compromised":true,"client_name":"A","redirect_uris":["https://app.example/cb"]}`:              "invalid_client_metadata",
-				`{"client_id":"` + id + `","client_name":"A","redirect_uris":["https://app.example/cb"],"logo_uri":"javascript:alert()"}`: "invalid_client_metadata",
-				`{"client_id":"` + id + `","client_name":"A","redirect_uris":["http://app.example/cb"]}`:                                  "invalid_redirect_uri",
-				`{"client_id":"` + id + `","software_statement":"a.b.c"}`:                                                                 "invalid_software_statement",
-				`{"client_id":"` + id + `","client_id":"` + id + `"}`:                                                                     "invalid_client_metadata",
+				`{"client_id":"` + other + `","client_name":"A","redirect_uris":["https://app.example/cb"]}`:                                                       "invalid_request",
+				`{"client_id":"` + id + `","client_secret":"mine","client_name":"A","redirect_uris":["https://app.example/cb"]}`:                                   "invalid_request",
+				`{"client_id":"` + id + `","client_secret_sha256":"` + strings.Repeat("A", 43) + `","client_name":"A","redirect_uris":["https://app.example/cb"]}`: "invalid_client_metadata",
+				`{"client_id":"` + id + `","registration_access_token":"` + token + `","client_name":"A","redirect_uris":["https://app.example/cb"]}`:              "invalid_client_metadata",
+				`{"client_id":"` + id + `","registration_client_uri":"https://evil.example/","client_name":"A","redirect_uris":["https://app.example/cb"]}`:        "invalid_client_metadata",
+				`{"client_id":"` + id + `","client_id_issued_at":1,"client_name":"A","redirect_uris":["https://app.example/cb"]}`:                                  "invalid_client_metadata",
+				`{"client_id":"` + id + `","client_secret_expires_at":0,"client_name":"A","redirect_uris":["https://app.example/cb"]}`:                             "invalid_client_metadata",
+				`{"client_id":"` + id + `","compromised":true,"client_name":"A","redirect_uris":["https://app.example/cb"]}`:                                       "invalid_client_metadata",
+				`{"client_id":"` + id + `","client_name":"A","redirect_uris":["https://app.example/cb"],"logo_uri":"javascript:alert()"}`:                          "invalid_client_metadata",
+				`{"client_id":"` + id + `","client_name":"A","redirect_uris":["http://app.example/cb"]}`:                                                           "invalid_redirect_uri",
+				`{"client_id":"` + id + `","software_statement":"a.b.c"}`:                                                                                          "invalid_software_statement",
+				`{"client_id":"` + id + `","client_id":"` + id + `"}`:                                                                                              "invalid_client_metadata",
 			} {
 				if got := b.do(http.MethodPut, "/oauth/register/"+id, token, body); got.status != http.StatusBadRequest || got.text("error") != code {
 					t.Errorf("%s: %d %s", body, got.status, got.body)
