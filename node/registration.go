@@ -83,6 +83,7 @@ func (n *Node) MakeToken(ctx context.Context, d admin.TokenDraft) (admin.Token, 
 	if err := n.store.AddInitialToken(ctx, t); err != nil {
 		return admin.Token{}, err
 	}
+	n.log.Info("registration token made", slog.Group("audit", "event", "registration-token-made", "token", t.ID, "uses", t.Uses))
 	shown := shownToken(t)
 	shown.Token = token
 	return shown, nil
@@ -109,9 +110,14 @@ func (n *Node) EndToken(ctx context.Context, id admin.TokenID) (admin.Token, err
 		return admin.Token{}, err
 	}
 	for _, t := range list.Tokens {
-		if t.ID == id.ID {
-			return t, n.store.EndInitialToken(ctx, id.ID)
+		if t.ID != id.ID {
+			continue
 		}
+		err := n.store.EndInitialToken(ctx, id.ID)
+		if err == nil {
+			n.log.Info("registration token ended", slog.Group("audit", "event", "registration-token-ended", "token", t.ID))
+		}
+		return t, err
 	}
 	return admin.Token{}, fmt.Errorf("there is no token %.64q, or it has expired: comity app tokens lists them", id.ID)
 }

@@ -164,8 +164,8 @@ func (s *Server) replace(w http.ResponseWriter, r *http.Request, m managed) (any
 	if m.state.ID == "" {
 		return s.replaceLocal(r, m, next, secret)
 	}
-	if err := registry.CheckMetadata(&next); err != nil {
-		return nil, judged(err)
+	if err := s.checkAlone(r, id, &next, old); err != nil {
+		return nil, err
 	}
 	if !reflect.DeepEqual(next, old) {
 		if err := s.mayUpdate(id); err != nil {
@@ -194,7 +194,7 @@ func (m managed) current() (string, registry.ClientMetadata) {
 }
 
 func (s *Server) replaceLocal(r *http.Request, m managed, next registry.ClientMetadata, secret string) (any, error) {
-	if err := s.checkOpen(r, m.local.ID, &next); err != nil {
+	if err := s.checkAlone(r, m.local.ID, &next, registry.ClientMetadata{}); err != nil {
 		return nil, err
 	}
 	if err := s.cfg.Store.ReplaceLocal(r.Context(), m.local.ID, next, s.now()); err != nil {

@@ -105,6 +105,28 @@ func TestReplaceRefused(t *testing.T) {
 	}
 }
 
+// TestReplaceAlone: what the operator has not given, a client does not take by
+// itself later; what it has, it keeps (fault 30).
+func TestReplaceAlone(t *testing.T) {
+	b := newBroker(t)
+	bad, err := b.RegisterApp(t.Context(), admin.AppDraft{Metadata: json.RawMessage(strings.ReplaceAll(someApp, "app.example", "bad.example"))})
+	check(t, err)
+	const had = `"client_name":"App","redirect_uris":["https://app.example/cb"],"grant_types":["authorization_code","client_credentials"]`
+	id, token := created(t, b.register(b.initial(1), "{"+had+"}"))
+	b.stop(bad.ClientID, registry.Revoke)
+	put := func(metadata string) answer {
+		return b.do(http.MethodPut, "/oauth/register/"+id, token, `{"client_id":"`+id+`",`+metadata+`}`)
+	}
+	for _, grant := range []string{"password", "implicit", "urn:ietf:params:oauth:grant-type:jwt-bearer"} {
+		want(t, put(strings.Replace(had, "client_credentials", grant, 1)), http.StatusBadRequest, "invalid_client_metadata")
+	}
+	want(t, put(strings.Replace(had, "app.example", "bad.example", 1)), http.StatusBadRequest, "invalid_redirect_uri")
+	want(t, put(strings.Replace(had, "/cb", "/cb2", 1)), http.StatusOK, "")
+	// It is stopped itself, which does not make its own host foreign to it.
+	b.stop(id, registry.Suspend)
+	want(t, put(strings.Replace(had, "/cb", "/cb3", 1)), http.StatusOK, "")
+}
+
 // TestManageLocal: the same for a local client, which no log has.
 func TestManageLocal(t *testing.T) {
 	b := newBroker(t, open)

@@ -88,7 +88,7 @@ func (s *Server) registerOpen(r *http.Request, m registry.ClientMetadata) (any, 
 	ctx := r.Context()
 	secret := giveSecret(&m)
 	id := oauth.LocalPrefix + registry.NewID()
-	if err := s.checkOpen(r, id, &m); err != nil {
+	if err := s.checkAlone(r, id, &m, registry.ClientMetadata{}); err != nil {
 		return nil, err
 	}
 	token := NewToken()
@@ -114,22 +114,23 @@ func (s *Server) registerOpen(r *http.Request, m registry.ClientMetadata) (any, 
 	return oauth.Reply{Status: http.StatusCreated, Document: s.withRights(d, token, secret, l.ExpiresAt)}, nil
 }
 
-// checkOpen judges metadata of a local client.
-func (s *Server) checkOpen(r *http.Request, id string, m *registry.ClientMetadata) error {
+// checkAlone judges what a client wants without the operator's word: in the
+// open, or in the place of what it has, which is old.
+func (s *Server) checkAlone(r *http.Request, id string, m *registry.ClientMetadata, old registry.ClientMetadata) error {
 	if err := registry.CheckMetadata(m); err != nil {
 		return judged(err)
 	}
 	for _, g := range m.GrantTypes {
-		if !slices.Contains(openGrants, g) {
-			return invalidMetadata("grant_types holds %s, which the operator must give: use some of authorization_code, refresh_token, device_code", g)
+		if !slices.Contains(openGrants, g) && !slices.Contains(old.GrantTypes, g) {
+			return invalidMetadata("grant_types holds %s, which the operator must give (comity app update); by itself a client may have authorization_code, refresh_token and device_code", g)
 		}
 	}
 	for _, uri := range m.RedirectURIs {
 		owner := registry.RedirectOwner(uri)
-		if owner == "" {
+		if owner == "" || slices.Contains(old.RedirectURIs, uri) {
 			continue
 		}
-		if stopped := s.cfg.Records.StoppedOwner(owner); stopped != "" {
+		if stopped := s.cfg.Records.StoppedOwner(owner); stopped != "" && stopped != id {
 			s.audit(r.Context(), "a registration is left to the operator: its redirect host belongs to a stopped client",
 				"event", "registration-held", "owner", owner, "stopped", stopped, "client", id, "remote", ratelimit.AddressKey(r.RemoteAddr))
 			return invalidRedirect("a client of %s was stopped, so the operator of this broker must register this one: comity app register", owner)

@@ -29,6 +29,7 @@ type broker struct {
 	t      testing.TB
 	issuer string
 	logged *logBuffer
+	client *http.Client
 
 	mu    sync.Mutex
 	ahead time.Duration
@@ -37,7 +38,7 @@ type broker struct {
 // newBroker starts a node in a new directory; it runs until the test ends.
 func newBroker(t testing.TB, change ...func(*node.Config)) *broker {
 	t.Helper()
-	b := &broker{t: t, logged: &logBuffer{}}
+	b := &broker{t: t, logged: &logBuffer{}, client: &http.Client{Transport: &http.Transport{}}}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
 	b.issuer = "http://" + l.Addr().String()
@@ -58,6 +59,7 @@ func newBroker(t testing.TB, change ...func(*node.Config)) *broker {
 	ready, done := make(chan node.Ready, 1), make(chan error, 1)
 	go func() { done <- b.Run(ctx, func(r node.Ready) { ready <- r }) }()
 	t.Cleanup(func() {
+		b.client.CloseIdleConnections()
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("the node did not stop in order: %v", err)
@@ -118,8 +120,7 @@ func (b *broker) do(method, path, token, body string) answer {
 
 func (b *broker) send(r *http.Request) answer {
 	b.t.Helper()
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	res, err := client.Do(r)
+	res, err := b.client.Do(r)
 	check(b.t, err)
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
