@@ -113,6 +113,7 @@ func TestReplaceAlone(t *testing.T) {
 	check(t, err)
 	const had = `"client_name":"App","redirect_uris":["https://app.example/cb"],"grant_types":["authorization_code","client_credentials"]`
 	id, token := created(t, b.register(b.initial(1), "{"+had+"}"))
+	beside, besideToken := created(t, b.register(b.initial(1), strings.ReplaceAll(someApp, "app.example", "bad.example")))
 	b.stop(bad.ClientID, registry.Revoke)
 	put := func(metadata string) answer {
 		return b.do(http.MethodPut, "/oauth/register/"+id, token, `{"client_id":"`+id+`",`+metadata+`}`)
@@ -122,6 +123,8 @@ func TestReplaceAlone(t *testing.T) {
 	}
 	want(t, put(strings.Replace(had, "app.example", "bad.example", 1)), http.StatusBadRequest, "invalid_redirect_uri")
 	want(t, put(strings.Replace(had, "/cb", "/cb2", 1)), http.StatusOK, "")
+	keep := `{"client_id":"` + beside + `","client_name":"Beside","redirect_uris":["https://bad.example/cb"],"token_endpoint_auth_method":"none"}`
+	want(t, b.do(http.MethodPut, "/oauth/register/"+beside, besideToken, keep), http.StatusOK, "")
 	// It is stopped itself, which does not make its own host foreign to it.
 	b.stop(id, registry.Suspend)
 	want(t, put(strings.Replace(had, "/cb", "/cb3", 1)), http.StatusOK, "")
