@@ -123,10 +123,13 @@ func (n *Node) ownClient(ctx context.Context, id string) (registry.ClientState, 
 }
 
 func (n *Node) client(ctx context.Context, id string) (registry.ClientState, error) {
-	if err := registry.ParseCID(id); err != nil {
-		return registry.ClientState{}, fmt.Errorf("%q is not a client_id (they begin with bafkrei): comity app list shows them", id)
+	if err := registry.CheckClientID(id); err != nil {
+		return registry.ClientState{}, fmt.Errorf("%q is not a client_id (they begin with bafkrei, or are an https URL): comity app list shows them", id)
 	}
 	state, err := n.replica.Client(ctx, id)
+	if errors.Is(err, registry.ErrNotFound) && registry.IsClientURL(id) {
+		return registry.ClientState{ID: id, HomeStatus: registry.BrokerActive, Status: registry.ClientActive}, nil
+	}
 	if errors.Is(err, registry.ErrNotFound) {
 		return state, fmt.Errorf("no broker of this federation has registered %s: comity app list shows the clients", id)
 	}

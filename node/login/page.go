@@ -99,7 +99,7 @@ func (p *Pages) consentPage(w http.ResponseWriter, state registry.ClientState, a
 	m := state.Registration.Registration.ClientMetadata
 	data := consentData{
 		frame: p.frame("Connect an app"), Person: s.User.DisplayName,
-		App: m.Name, Device: a.Ask.Device != "", RedirectHost: webpage.Destination(a.Ask.RedirectURI), Home: webpage.Host(state.Home), Resource: p.place(a.Ask.Resource),
+		App: m.Name, Device: a.Ask.Device != "", RedirectHost: webpage.Destination(a.Ask.RedirectURI), Home: webpage.Registrar(state.Home, state.ID), Resource: p.place(a.Ask.Resource),
 		URI: m.URI, URIHost: webpage.Host(m.URI), PolicyURI: m.PolicyURI, Form: form,
 	}
 	for _, word := range strings.Fields(a.Ask.Scope) {

@@ -181,7 +181,7 @@ func (c caller) owns(site, clientID string) bool {
 // alive is nil when the records let the client use what it got at issuedAt,
 // and registry.ErrNotFound when they do not.
 func (s *Server) alive(ctx context.Context, clientID string, issuedAt int64) error {
-	state, err := s.cfg.Clients.Client(ctx, clientID)
+	state, err := s.cfg.Clients.State(ctx, clientID)
 	if err != nil {
 		return err
 	}
