@@ -179,7 +179,7 @@ func (s *Site) verify(ctx context.Context, q *authRequest) (*trust.Client, error
 // clientProblem says what it means that a client could not be verified.
 func clientProblem(q *authRequest, err error) *badRequest {
 	switch {
-	case registry.IsClientURL(q.ClientID) && (errors.Is(err, clientdoc.ErrUnreachable) || errors.Is(err, registry.ErrForm)):
+	case registry.IsClientURL(q.ClientID) && (errors.Is(err, clientdoc.ErrUnreachable) || errors.Is(err, clientdoc.ErrNone) || errors.Is(err, registry.ErrForm)):
 		return bad(http.StatusBadGateway, "The app describes itself at "+q.ClientID+", and that could not be read: "+err.Error()+".", err)
 	case errors.Is(err, registry.ErrNotFound):
 		return bad(http.StatusBadRequest, "This app is not registered in the federation.", err)

@@ -106,7 +106,7 @@ func undescribed(err error) error {
 	switch {
 	case errors.Is(err, clientdoc.ErrUnreachable):
 		return unavailable(30, "the app describes itself at the URL that is its client_id, which does not answer: %v", err)
-	case errors.Is(err, registry.ErrForm), errors.Is(err, registry.ErrLimit):
+	case errors.Is(err, clientdoc.ErrNone), errors.Is(err, registry.ErrForm):
 		return invalidRequest("the app describes itself at the URL that is its client_id, and that cannot be used: %v", err)
 	}
 	return err

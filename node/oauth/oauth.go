@@ -105,8 +105,8 @@ type Config struct {
 type Clients interface {
 	// Client returns what the records say of a client right now, whoever
 	// registered it; or what it says of itself, where its id is a URL. Errors:
-	// registry.ErrNotFound when there is none; of a URL, clientdoc.ErrUnreachable, and
-	// registry.ErrForm when it does not describe a client.
+	// registry.ErrNotFound when there is none; of a URL, those of
+	// clientdoc.Fetch, and registry.ErrForm when it does not describe a client.
 	Client(ctx context.Context, id string) (registry.ClientState, error)
 	// State is Client for questions about stops alone: it asks nobody, and the
 	// state may be without a registration where the id is a URL.

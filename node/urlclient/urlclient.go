@@ -135,7 +135,7 @@ func (c *Clients) refresh(ctx context.Context, id string, k kept) kept {
 	var m *registry.ClientMetadata
 	document, err := clientdoc.Fetch(ctx, c.HTTP, id)
 	if err == nil {
-		m, err = clientdoc.Parse(id, document)
+		m, err = registry.ParseClientDocument(id, document)
 	}
 	if now := c.Now(); err == nil {
 		k = kept{metadata: m, at: now}

@@ -112,7 +112,7 @@ func TestKept(t *testing.T) {
 	w.wantName(t, "New", nil)
 	w.now = w.now.Add(10 * time.Minute)
 	w.status.Store(404) // taken back
-	w.wantName(t, "", registry.ErrForm)
+	w.wantName(t, "", clientdoc.ErrNone)
 }
 
 // TestAskedOnce: many who ask at once are one question.

@@ -50,7 +50,7 @@ func (f *Federation) urlClient(ctx context.Context, id string) (*Client, error) 
 }
 
 func parseDocument(id, document string) (*Client, error) {
-	m, err := clientdoc.Parse(id, []byte(document))
+	m, err := registry.ParseClientDocument(id, []byte(document))
 	if err != nil {
 		return nil, err
 	}
