@@ -84,6 +84,9 @@ func TestSelfDescribedApp(t *testing.T) {
 	}
 	w.broker.Kill()
 	w.restart()
-	_, err = a.Refresh(w.ctx, target, tokens.RefreshToken)
+	w.until("the broker is fresh and still refuses", func() bool {
+		_, err = a.Refresh(w.ctx, target, tokens.RefreshToken)
+		return err == nil || !strings.Contains(err.Error(), "temporarily_unavailable")
+	})
 	w.wantError(err, http.StatusUnauthorized, "invalid_client")
 }
