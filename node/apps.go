@@ -14,7 +14,9 @@ import (
 	"github.com/comity-network/comity/internal/jws"
 	"github.com/comity-network/comity/internal/strictjson"
 	"github.com/comity-network/comity/node/admin"
+	"github.com/comity-network/comity/node/oauth"
 	"github.com/comity-network/comity/registry"
+	"github.com/comity-network/comity/site/protocol"
 )
 
 // secretHashMember is the member that only the broker itself may set.
@@ -141,6 +143,9 @@ func membersOf(metadata json.RawMessage) (map[string]json.RawMessage, error) {
 	members := map[string]json.RawMessage{}
 	if err := strictjson.Unmarshal(metadata, &members); err != nil {
 		return nil, fmt.Errorf("client metadata: %w", err)
+	}
+	if uses := members[oauth.UsesMember]; uses != nil && string(uses) != `"`+protocol.UseOnce+`"` && string(uses) != `"`+protocol.UseWindow+`"` && string(uses) != "null" {
+		return nil, fmt.Errorf("client metadata: %s must be %q or %q", oauth.UsesMember, protocol.UseOnce, protocol.UseWindow)
 	}
 	if members[secretHashMember] != nil {
 		return nil, fmt.Errorf("client metadata: %s is made by the broker; leave it out", secretHashMember)
