@@ -23,7 +23,8 @@ type Proof struct {
 }
 
 // Client returns the state of a client. The error is registry.ErrNotFound when
-// no log has its first registration.
+// no log has its first registration, and, where its id is a URL, when nobody
+// ever stopped it.
 func (r *Replica) Client(ctx context.Context, id string) (registry.ClientState, error) {
 	now := r.now()
 	state, known, generation := r.remembered(id, now)
@@ -67,7 +68,8 @@ func (r *Replica) Logged(ctx context.Context, record *registry.Record) (bool, er
 
 // StoppedOwner returns the id of a client that records stop, of any member, one
 // of whose redirect URIs, now or in an earlier registration, has that
-// registry.RedirectOwner. It is empty when there is none. A client that is
+// registry.RedirectOwner, or whose own URL has that host. It is empty when
+// there is none. A client that is
 // stopped with its broker alone is none: it did nothing.
 func (r *Replica) StoppedOwner(owner string) string {
 	now := r.now()
@@ -90,6 +92,9 @@ func (r *Replica) stoppedOwners() map[string]string {
 		state := r.state.Clients[id]
 		if state.ID == "" || state.Status == registry.ClientActive || state.Since == 0 && state.Status == registry.ClientSuspended {
 			continue
+		}
+		if registry.IsClientURL(id) {
+			owners[registry.RedirectOwner(id)] = id
 		}
 		for _, e := range entries {
 			if e.Record.Registration == nil || e.Record.Issuer != state.Home {
@@ -147,7 +152,7 @@ func (r *Replica) remembered(id string, now time.Time) (state registry.ClientSta
 
 // entriesOf reads all records about a client from the store.
 func (r *Replica) entriesOf(ctx context.Context, id string) ([]registry.Entry, error) {
-	if err := registry.ParseCID(id); err != nil {
+	if err := registry.CheckClientID(id); err != nil {
 		return nil, fmt.Errorf("%w: client %.70q is no client_id", registry.ErrNotFound, id)
 	}
 	rows, err := r.store.Client(ctx, id)
@@ -207,11 +212,15 @@ func (r *Replica) Clients(ctx context.Context, after string, limit int) ([]regis
 }
 
 // Proof returns the state of a client with the proof that its newest
-// registration is in the log of its home. The error is registry.ErrNotFound.
+// registration is in the log of its home; without one where its id is a URL.
+// The error is registry.ErrNotFound.
 func (r *Replica) Proof(ctx context.Context, id string) (Proof, error) {
 	state, err := r.Client(ctx, id)
 	if err != nil {
 		return Proof{}, err
+	}
+	if state.Registration == nil { // a URL, which is in no log
+		return Proof{ClientState: state}, nil
 	}
 	log, h, err := r.head(state.Registration.KeyID)
 	if err != nil {

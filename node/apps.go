@@ -14,7 +14,9 @@ import (
 	"github.com/comity-network/comity/internal/jws"
 	"github.com/comity-network/comity/internal/strictjson"
 	"github.com/comity-network/comity/node/admin"
+	"github.com/comity-network/comity/node/oauth"
 	"github.com/comity-network/comity/registry"
+	"github.com/comity-network/comity/site/protocol"
 )
 
 // secretHashMember is the member that only the broker itself may set.
@@ -137,10 +139,13 @@ func (n *Node) ownClient(ctx context.Context, id string) (registry.ClientState, 
 }
 
 func (n *Node) client(ctx context.Context, id string) (registry.ClientState, error) {
-	if err := registry.ParseCID(id); err != nil {
-		return registry.ClientState{}, fmt.Errorf("%q is not a client_id (they begin with bafkrei): comity app list shows them", id)
+	if err := registry.CheckClientID(id); err != nil {
+		return registry.ClientState{}, fmt.Errorf("%q is not a client_id (they begin with bafkrei, or are an https URL): comity app list shows them", id)
 	}
 	state, err := n.replica.Client(ctx, id)
+	if errors.Is(err, registry.ErrNotFound) && registry.IsClientURL(id) {
+		return registry.ClientState{ID: id, HomeStatus: registry.BrokerActive, Status: registry.ClientActive}, nil
+	}
 	if errors.Is(err, registry.ErrNotFound) {
 		return state, fmt.Errorf("no broker of this federation has registered %s: comity app list shows the clients", id)
 	}
@@ -152,6 +157,9 @@ func membersOf(metadata json.RawMessage) (map[string]json.RawMessage, error) {
 	members := map[string]json.RawMessage{}
 	if err := strictjson.Unmarshal(metadata, &members); err != nil {
 		return nil, fmt.Errorf("client metadata: %w", err)
+	}
+	if uses := members[oauth.UsesMember]; uses != nil && string(uses) != `"`+protocol.UseOnce+`"` && string(uses) != `"`+protocol.UseWindow+`"` && string(uses) != "null" {
+		return nil, fmt.Errorf("client metadata: %s must be %q or %q", oauth.UsesMember, protocol.UseOnce, protocol.UseWindow)
 	}
 	if members[secretHashMember] != nil {
 		return nil, fmt.Errorf("client metadata: %s is made by the broker; leave it out", secretHashMember)

@@ -7,6 +7,7 @@
 //	federation.Replica      the records, and what they say of each client
 //	federation.Network      brings them to the other members, and theirs here
 //	membership.Desk         who comes into the federation, and who leaves
+//	urlclient.Clients       the replica's clients, and those that describe themselves
 //	oauth.Server            mints tokens for clients that the replica vouches for
 //	accounts.Accounts       the people of the organisation that runs the broker
 //	login.Pages             where they log in and decide
@@ -47,6 +48,7 @@ import (
 	"github.com/comity-network/comity/node/registration"
 	"github.com/comity-network/comity/node/sites"
 	"github.com/comity-network/comity/node/store"
+	"github.com/comity-network/comity/node/urlclient"
 	"github.com/comity-network/comity/registry"
 )
 
@@ -56,14 +58,15 @@ type Node struct {
 	log     *slog.Logger
 	started time.Time
 
-	lock    *filelock.Lock
-	keys    keys
-	store   *store.Store
-	replica *federation.Replica
-	peers   *http.Client // guarded, for other brokers
-	network *federation.Network
-	desk    *membership.Desk
-	backlog backlog // what is to be caught up before this broker is fresh
+	lock      *filelock.Lock
+	keys      keys
+	store     *store.Store
+	replica   *federation.Replica
+	peers     *http.Client // guarded, for other brokers
+	strangers *http.Client // guarded, for clients that describe themselves
+	network   *federation.Network
+	desk      *membership.Desk
+	backlog   backlog // what is to be caught up before this broker is fresh
 
 	joining   *membership.Joining   // what was intended before the start; nil: nothing
 	applicant *membership.Applicant // nil: this node does not ask for membership
@@ -77,7 +80,6 @@ type Node struct {
 	login  *login.Pages
 
 	registration *registration.Server
-	clients      registration.Clients // of the federation, and those that registered here alone
 
 	tls *certificate // nil: plain HTTP, on loopback or behind a proxy
 }
@@ -196,9 +198,15 @@ func (n *Node) openOAuth(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	n.clients = registration.Clients{Clients: n.replica, Issuer: n.cfg.Issuer, Store: n.store, Now: n.cfg.Now}
+	own, err := guard.OwnAddresses()
+	if err != nil {
+		return err
+	}
+	n.strangers = guard.New(guard.Config{AllowPrivate: n.cfg.AllowPrivate, Own: own})
+	known := urlclient.New(urlclient.Config{Replica: n.replica, HTTP: n.strangers, Now: n.cfg.Now})
+	clients := registration.Clients{Clients: known, Issuer: n.cfg.Issuer, Store: n.store, Now: n.cfg.Now}
 	n.login, err = login.New(login.Config{
-		Issuer: n.cfg.Issuer, Organisation: n.cfg.Organisation, Accounts: n.people, Clients: n.clients,
+		Issuer: n.cfg.Issuer, Organisation: n.cfg.Organisation, Accounts: n.people, Clients: clients,
 		Broker: func() login.Broker { return n.oauth }, Now: n.cfg.Now, Log: n.log,
 	})
 	if err != nil {
@@ -208,7 +216,7 @@ func (n *Node) openOAuth(ctx context.Context) (err error) {
 		n.log.Warn("apps may send people's passwords (--password-grant), which RFC 9700 forbids: switch it off as soon as no app needs it")
 	}
 	n.oauth, err = oauth.New(oauth.Config{
-		Issuer: n.cfg.Issuer, Federation: n.federation, Clients: n.clients, Sites: n.sites,
+		Issuer: n.cfg.Issuer, Federation: n.federation, Clients: clients, Sites: n.sites,
 		Sender: n.sender, Store: n.store, TokenKey: n.tokenKey, TokenKeys: n.tokenKeys,
 		People: n.login, IDTokens: idTokens, Subject: n.people.Subject, PasswordGrant: n.cfg.PasswordGrant,
 		SAML: providers, JWTIssuers: issuers, Registration: true,
@@ -260,8 +268,10 @@ func (n *Node) Close() error {
 	if n.network != nil {
 		errs = append(errs, n.network.Close())
 	}
-	if n.peers != nil {
-		n.peers.CloseIdleConnections()
+	for _, client := range []*http.Client{n.peers, n.strangers} {
+		if client != nil {
+			client.CloseIdleConnections()
+		}
 	}
 	if n.sites != nil {
 		errs = append(errs, n.sites.Close())

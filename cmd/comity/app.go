@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/comity-network/comity/node/admin"
+	"github.com/comity-network/comity/registry"
 )
 
 type appCmd struct {
@@ -79,6 +80,7 @@ func (c appRegisterCmd) Run(e *environment) error {
 	if err := e.node().Call(e.ctx, "/app/register", admin.AppDraft{Metadata: body, Manage: c.Manage}, &app); err != nil {
 		return err
 	}
+	e.warnGrants(app)
 	return e.printApp(app)
 }
 
@@ -118,7 +120,29 @@ func (c appUpdateCmd) Run(e *environment) error {
 	if err := e.node().Call(e.ctx, "/app/update", change, &app); err != nil {
 		return err
 	}
+	e.warnGrants(app)
 	return e.printApp(app)
+}
+
+// risky says what is wrong with grants that RFC 9700 advises against.
+var risky = map[string]string{
+	registry.GrantImplicit: "implicit sends access tokens through the browser, where others can read them; use authorization_code with PKCE, or " + registry.GrantOneTimeToken,
+	registry.GrantPassword: "password lets the app see people's passwords, and works only at brokers that run with --password-grant; use authorization_code with PKCE",
+}
+
+// warnGrants says what the operator should know of the grants of an app.
+func (e *environment) warnGrants(app admin.App) {
+	var m struct {
+		GrantTypes []string `json:"grant_types"`
+	}
+	if json.Unmarshal(app.Metadata, &m) != nil {
+		return // the answer is shown as it is
+	}
+	for _, grant := range m.GrantTypes {
+		if why := risky[grant]; why != "" {
+			fmt.Fprintf(e.err, "warning: the grant type %s (RFC 9700)\n", why)
+		}
+	}
 }
 
 type appRotateCmd struct {

@@ -62,10 +62,10 @@ func (p *Pages) describe(r *http.Request, g accounts.Grant) (grantRow, error) {
 		row.Stopped = "no longer registered"
 		return row, nil
 	}
-	if err != nil {
+	if err != nil && !registry.IsClientURL(g.ClientID) { // which may not answer: its name is its URL then
 		return row, err
 	}
-	row.Home = home(state)
+	row.Home = home(state, g.ClientID)
 	if state.Registration != nil {
 		row.App = state.Registration.Registration.Name
 	}

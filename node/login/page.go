@@ -100,7 +100,7 @@ func (p *Pages) consentPage(w http.ResponseWriter, state registry.ClientState, a
 	m := state.Registration.Registration.ClientMetadata
 	data := consentData{
 		frame: p.frame("Connect an app"), Person: s.User.DisplayName,
-		App: m.Name, Device: a.Ask.Device != "", RedirectHost: webpage.Destination(a.Ask.RedirectURI), Home: home(state), Resource: p.place(a.Ask.Resource),
+		App: m.Name, Device: a.Ask.Device != "", RedirectHost: webpage.Destination(a.Ask.RedirectURI), Home: home(state, state.ID), Resource: p.place(a.Ask.Resource),
 		URI: m.URI, URIHost: webpage.Host(m.URI), PolicyURI: m.PolicyURI, Form: form,
 	}
 	for _, word := range strings.Fields(a.Ask.Scope) {
@@ -115,11 +115,11 @@ func (p *Pages) consentPage(w http.ResponseWriter, state registry.ClientState, a
 }
 
 // home says who vouches for an app.
-func home(state registry.ClientState) string {
-	if oauth.IsLocal(state.ID) {
+func home(state registry.ClientState, id string) string {
+	if oauth.IsLocal(id) {
 		return "nobody: it has registered itself here"
 	}
-	return webpage.Host(state.Home)
+	return webpage.Registrar(state.Home, id)
 }
 
 func formTarget(redirectURI string) string {

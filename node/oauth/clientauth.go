@@ -139,7 +139,12 @@ func (s *Server) verifyClient(ctx context.Context, cred credentials, claim claim
 	var err error
 	c.State, err = s.cfg.Clients.Client(ctx, cred.id)
 	if err != nil && !errors.Is(err, registry.ErrNotFound) {
-		return nil, err
+		return nil, undescribed(err)
+	}
+	if err == nil && c.State.Registration == nil {
+		if err := notStopped(c.State); err != nil {
+			return nil, err // a URL that is stopped is not asked who it is
+		}
 	}
 	if reg := c.State.Registration; err == nil && reg != nil {
 		c.Metadata = reg.Registration.ClientMetadata
@@ -219,7 +224,7 @@ func (s *Server) failed(r *http.Request, id string) {
 	s.byRemote.Take(remote)
 	s.byClient.Take(clientKey(remote, id))
 	client := "unknown"
-	if registry.ParseCID(id) == nil { // whatever else was sent may be a secret in the wrong place
+	if registry.CheckClientID(id) == nil { // whatever else was sent may be a secret in the wrong place
 		client = id
 	}
 	s.log.InfoContext(r.Context(), "client authentication failed", "remote", remote, "client", client)

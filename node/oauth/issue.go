@@ -110,7 +110,7 @@ func (s *Server) settle(ctx context.Context, o *offer, t Token) error {
 	}
 	// A stop that came after the client was checked has either killed the
 	// pending token, so that it cannot be released, or is seen here.
-	state, err := s.cfg.Clients.Client(ctx, o.client.ID)
+	state, err := s.cfg.Clients.State(ctx, o.client.ID)
 	if err == nil {
 		err = notStopped(state)
 	}

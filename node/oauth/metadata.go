@@ -34,6 +34,7 @@ type metadata struct {
 	RevocationAuthAlgorithms   []string `json:"revocation_endpoint_auth_signing_alg_values_supported"`
 	DPoPAlgorithms             []string `json:"dpop_signing_alg_values_supported"`
 	IssuerInResponse           bool     `json:"authorization_response_iss_parameter_supported"`
+	ClientDocuments            bool     `json:"client_id_metadata_document_supported"`
 	RequestParameter           bool     `json:"request_parameter_supported"`
 	RequestURIParameter        bool     `json:"request_uri_parameter_supported"` // absent would mean true
 }
@@ -65,6 +66,7 @@ func (s *Server) newMetadata() metadata {
 		RevocationAuthMethods:      methods,
 		RevocationAuthAlgorithms:   algorithms,
 		DPoPAlgorithms:             names(proofAlgorithms),
+		ClientDocuments:            true,
 		IssuerInResponse:           true, // the site's response names this broker (RFC 9207)
 	}
 	if s.cfg.Registration {

@@ -107,8 +107,13 @@ type Config struct {
 // Clients knows the clients of the federation.
 type Clients interface {
 	// Client returns what the records say of a client right now, whoever
-	// registered it. The error is registry.ErrNotFound when there is none.
+	// registered it; or what it says of itself, where its id is a URL. Errors:
+	// registry.ErrNotFound when there is none; of a URL, those of
+	// clientdoc.Fetch, and registry.ErrForm when it does not describe a client.
 	Client(ctx context.Context, id string) (registry.ClientState, error)
+	// State is Client for questions about stops alone: it asks nobody, and the
+	// state may be without a registration where the id is a URL.
+	State(ctx context.Context, id string) (registry.ClientState, error)
 	// BrokerStatus returns what charter and records say of a broker.
 	BrokerStatus(issuer string) registry.BrokerStatus
 }

@@ -70,7 +70,9 @@ func TestOneTimeToken(t *testing.T) {
 
 func TestOneTimeTokenRefuses(t *testing.T) {
 	w, _ := newPeopled(t)
-	a := w.public(oneTime, func(m *registry.ClientMetadata) { m.GrantTypes = []string{registry.GrantOneTimeToken, registry.GrantAuthorizationCode} })
+	a := w.public(oneTime, func(m *registry.ClientMetadata) {
+		m.GrantTypes = []string{registry.GrantOneTimeToken, registry.GrantAuthorizationCode}
+	})
 	b := w.browser()
 	get := func(token string, more ...string) response {
 		q := url.Values{"one_time_token": {token}, "client_id": {a.id}}

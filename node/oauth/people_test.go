@@ -184,4 +184,3 @@ func showsPage(t testing.TB, p *webapp.Page, status int, text string) {
 		t.Errorf("%s: %d %s, expected a page, %d, with %q", p.URL, p.Status, webapp.Text(p.Body), status, text)
 	}
 }
-
