@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/comity-network/comity/node"
 	"github.com/comity-network/comity/node/admin"
 	"github.com/comity-network/comity/node/registration"
@@ -254,18 +256,23 @@ func TestFault27Flood(t *testing.T) {
 	if n := flood(func(i int) string { return fmt.Sprintf("2001:db8:1:2::%x", i+1) }); n > 15 {
 		t.Errorf("one /64 registered %d", n)
 	}
-	full := answer{}
-	for i := 0; i <= registration.MaxLocal && full.status != http.StatusServiceUnavailable; i++ {
-		full = from(fmt.Sprintf("10.%d.%d.1", i/250, i%250))
+	var group errgroup.Group
+	group.SetLimit(16)
+	for i := range registration.MaxLocal {
+		group.Go(func() error {
+			from(fmt.Sprintf("10.%d.%d.1", i/250, i%250))
+			return nil
+		})
 	}
-	want(t, full, http.StatusServiceUnavailable, "temporarily_unavailable")
+	check(t, group.Wait())
+	want(t, from("10.200.0.1"), http.StatusServiceUnavailable, "temporarily_unavailable")
 	list, err := b.ListLocalApps(t.Context(), admin.Page{})
 	check(t, err)
 	if len(list.Apps) != registration.MaxLocal {
 		t.Errorf("%d local clients, expected %d", len(list.Apps), registration.MaxLocal)
 	}
 	b.pass(registration.LocalLife)
-	created(t, from("10.200.0.1")) // the old ones make place
+	created(t, from("10.200.1.1")) // the old ones make place
 }
 
 // TestFault30StoppedHost: whoever was stopped does not come back in the open.
