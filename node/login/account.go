@@ -77,9 +77,8 @@ func (p *Pages) describe(r *http.Request, g accounts.Grant) (grantRow, error) {
 
 // endGrant ends one of them. Its tokens are dead when the page comes back.
 func (p *Pages) endGrant(w http.ResponseWriter, r *http.Request) {
-	posted, err := webpage.ReadForm(w, r)
-	if err != nil {
-		p.errorPage(w, http.StatusBadRequest, "The form is malformed: "+err.Error()+".")
+	posted, ok := p.form(w, r)
+	if !ok {
 		return
 	}
 	session, ok, err := p.session(r)

@@ -7,6 +7,7 @@ import (
 	"embed"
 	"html/template"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -49,6 +50,16 @@ func (p *Pages) errorPage(w http.ResponseWriter, status int, text string) {
 		frame
 		Text string
 	}{p.frame("This did not work"), text})
+}
+
+// form reads what one of our own pages posts; when that fails, the answer is
+// sent and ok is false.
+func (p *Pages) form(w http.ResponseWriter, r *http.Request) (posted url.Values, ok bool) {
+	posted, err := webpage.ReadForm(w, r)
+	if err != nil {
+		p.errorPage(w, http.StatusBadRequest, "The form is malformed: "+err.Error()+".")
+	}
+	return posted, err == nil
 }
 
 // failed shows that something went wrong here; the log has what.
