@@ -65,6 +65,7 @@ var rules = []rule{
 	{"node/login", []string{module + "node/store", module + "node/admin"}},
 	{"node/urlclient", []string{module + "node/store", module + "node/admin", module + "node/login"}},
 	{"node/saml", []string{module + "registry", module + "node/oauth", module + "node/store"}},
+	{"node/registration", []string{module + "node/store", module + "node/admin", module + "node/login", module + "federation"}},
 	{"node/accounts", []string{module + "node/store", module + "node/oauth", module + "node/notify", module + "node/admin"}},
 	{"node/admin", []string{module + "node/store", module + "node/oauth", module + "node/notify"}},
 	{"testnet", []string{module + "cmd"}},

@@ -54,6 +54,57 @@ func (r *Replica) uncached(ctx context.Context, id string) (registry.ClientState
 	return state, err
 }
 
+// Logged reports whether a registration or revocation is in a log of the
+// federation, byte for byte, under a head that this broker has verified.
+func (r *Replica) Logged(ctx context.Context, record *registry.Record) (bool, error) {
+	entries, err := r.entriesOf(ctx, record.ClientID())
+	if errors.Is(err, registry.ErrNotFound) {
+		return false, nil
+	}
+	return slices.ContainsFunc(entries, func(e registry.Entry) bool {
+		return e.Index >= 0 && e.Record.Raw == record.Raw
+	}), err
+}
+
+// StoppedOwner returns the id of a client that records stop, of any member, one
+// of whose redirect URIs, now or in an earlier registration, has that
+// registry.RedirectOwner. It is empty when there is none. A client that is
+// stopped with its broker alone is none: it did nothing.
+func (r *Replica) StoppedOwner(owner string) string {
+	now := r.now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now.Unix() >= r.deadline {
+		r.refold(now)
+		r.wake()
+	}
+	if r.owners == nil {
+		r.owners = r.stoppedOwners()
+	}
+	return r.owners[owner]
+}
+
+// stoppedOwners is the index for StoppedOwner. mu is held.
+func (r *Replica) stoppedOwners() map[string]string {
+	owners := map[string]string{}
+	for id, entries := range r.stops {
+		state := r.state.Clients[id]
+		if state.ID == "" || state.Status == registry.ClientActive || state.Since == 0 && state.Status == registry.ClientSuspended {
+			continue
+		}
+		for _, e := range entries {
+			if e.Record.Registration == nil || e.Record.Issuer != state.Home {
+				continue
+			}
+			for _, uri := range e.Record.Registration.RedirectURIs {
+				owners[registry.RedirectOwner(uri)] = id
+			}
+		}
+	}
+	delete(owners, "")
+	return owners
+}
+
 // read folds the stored records of a client that nothing stops. The state lasts
 // until there are new records, unless one of them is of the future.
 func (r *Replica) read(ctx context.Context, id string, now time.Time) (state registry.ClientState, lasts bool, err error) {

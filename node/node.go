@@ -11,6 +11,7 @@
 //	oauth.Server            mints tokens for clients that the replica vouches for
 //	accounts.Accounts       the people of the organisation that runs the broker
 //	login.Pages             where they log in and decide
+//	registration.Server     lets clients register themselves
 //	notify.Sender, Outbox   tell sites of tokens and stops
 //	sites.Directory         knows the sites
 //	publish.Handler         shows the records to everybody
@@ -44,6 +45,7 @@ import (
 	"github.com/comity-network/comity/node/membership"
 	"github.com/comity-network/comity/node/notify"
 	"github.com/comity-network/comity/node/oauth"
+	"github.com/comity-network/comity/node/registration"
 	"github.com/comity-network/comity/node/sites"
 	"github.com/comity-network/comity/node/store"
 	"github.com/comity-network/comity/node/urlclient"
@@ -76,7 +78,11 @@ type Node struct {
 	oauth  *oauth.Server
 	people *accounts.Accounts
 	login  *login.Pages
-	tls    *certificate // nil: plain HTTP, on loopback or behind a proxy
+
+	registration *registration.Server
+	clients      registration.Clients // of the federation, and those that registered here alone
+
+	tls *certificate // nil: plain HTTP, on loopback or behind a proxy
 }
 
 // Open opens the data directory, founding a federation of one on the first
@@ -88,7 +94,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, log: cfg.Log, started: cfg.Now()}
 	for _, step := range []func(context.Context) error{
-		n.openDirectory, n.openAccounts, n.openTLS, n.openReplica, n.openMembership, n.openSites, n.openOAuth, n.openNetwork, n.announce,
+		n.openDirectory, n.openAccounts, n.openTLS, n.openReplica, n.openMembership, n.openSites, n.openOAuth, n.openRegistration, n.openNetwork, n.announce,
 	} {
 		if err := step(ctx); err != nil {
 			n.Close()
@@ -198,9 +204,12 @@ func (n *Node) openOAuth(ctx context.Context) (err error) {
 		return err
 	}
 	n.strangers = guard.New(guard.Config{AllowPrivate: n.cfg.AllowPrivate, Own: own})
-	clients := urlclient.New(urlclient.Config{Replica: n.replica, HTTP: n.strangers, Now: n.cfg.Now})
+	n.clients = registration.Clients{
+		Clients: urlclient.New(urlclient.Config{Replica: n.replica, HTTP: n.strangers, Now: n.cfg.Now}),
+		Issuer:  n.cfg.Issuer, Store: n.store, Now: n.cfg.Now,
+	}
 	n.login, err = login.New(login.Config{
-		Issuer: n.cfg.Issuer, Organisation: n.cfg.Organisation, Accounts: n.people, Clients: clients,
+		Issuer: n.cfg.Issuer, Organisation: n.cfg.Organisation, Accounts: n.people, Clients: n.clients,
 		Broker: func() login.Broker { return n.oauth }, Now: n.cfg.Now, Log: n.log,
 	})
 	if err != nil {
@@ -210,10 +219,10 @@ func (n *Node) openOAuth(ctx context.Context) (err error) {
 		n.log.Warn("apps may send people's passwords (--password-grant), which RFC 9700 forbids: switch it off as soon as no app needs it")
 	}
 	n.oauth, err = oauth.New(oauth.Config{
-		Issuer: n.cfg.Issuer, Federation: n.federation, Clients: clients, Sites: n.sites,
+		Issuer: n.cfg.Issuer, Federation: n.federation, Clients: n.clients, Sites: n.sites,
 		Sender: n.sender, Store: n.store, TokenKey: n.tokenKey, TokenKeys: n.tokenKeys,
 		People: n.login, IDTokens: idTokens, Subject: n.people.Subject, PasswordGrant: n.cfg.PasswordGrant,
-		SAML: providers, JWTIssuers: issuers,
+		SAML: providers, JWTIssuers: issuers, Registration: true,
 		Fresh: n.fresh, MaxAge: func() int64 { return n.replica.Chain().Latest().MaxAge }, Now: n.cfg.Now, Log: n.log,
 	})
 	if err != nil {

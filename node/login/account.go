@@ -65,7 +65,7 @@ func (p *Pages) describe(r *http.Request, g accounts.Grant) (grantRow, error) {
 	if err != nil && !registry.IsClientURL(g.ClientID) { // which may not answer: its name is its URL then
 		return row, err
 	}
-	row.Home = webpage.Registrar(state.Home, g.ClientID)
+	row.Home = home(state)
 	if state.Registration != nil {
 		row.App = state.Registration.Registration.Name
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/comity-network/comity/internal/webpage"
 	"github.com/comity-network/comity/node/accounts"
+	"github.com/comity-network/comity/node/oauth"
 	"github.com/comity-network/comity/registry"
 )
 
@@ -110,7 +111,7 @@ func (p *Pages) consentPage(w http.ResponseWriter, state registry.ClientState, a
 	m := state.Registration.Registration.ClientMetadata
 	data := consentData{
 		frame: p.frame("Connect an app"), Person: s.User.DisplayName,
-		App: m.Name, Device: a.Ask.Device != "", RedirectHost: webpage.Destination(a.Ask.RedirectURI), Home: webpage.Registrar(state.Home, state.ID), Resource: p.place(a.Ask.Resource),
+		App: m.Name, Device: a.Ask.Device != "", RedirectHost: webpage.Destination(a.Ask.RedirectURI), Home: home(state), Resource: p.place(a.Ask.Resource),
 		URI: m.URI, URIHost: webpage.Host(m.URI), PolicyURI: m.PolicyURI, Form: form,
 	}
 	for _, word := range strings.Fields(a.Ask.Scope) {
@@ -122,6 +123,14 @@ func (p *Pages) consentPage(w http.ResponseWriter, state registry.ClientState, a
 	}
 	webpage.Headers(w, formTarget(a.Ask.RedirectURI))
 	p.render(w, http.StatusOK, "consent.html", data)
+}
+
+// home says who vouches for an app.
+func home(state registry.ClientState) string {
+	if oauth.IsLocal(state.ID) {
+		return "nobody: it has registered itself here"
+	}
+	return webpage.Registrar(state.Home, state.ID)
 }
 
 func formTarget(redirectURI string) string {

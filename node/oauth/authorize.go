@@ -122,6 +122,9 @@ func (s *Server) handOver(r *http.Request, f form, c *client) (string, *Ask, err
 	if err := s.checkAuthorization(f, c); err != nil {
 		return "", nil, err
 	}
+	if err := s.localOnly(c.ID, f["resource"]); err != nil {
+		return "", nil, err
+	}
 	if err := s.mayTry(r, ""); err != nil {
 		return "", nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -183,11 +184,16 @@ func secretMatches(secret, hash string) bool {
 
 // notStopped judges a client that the records know.
 func notStopped(state registry.ClientState) error {
-	switch {
-	case state.Status == registry.ClientActive:
+	if state.Status == registry.ClientActive {
 		return nil
-	case state.Since == 0:
-		return invalidClient("the client is %s, because its home broker %s is %s", state.Status, state.Home, state.HomeStatus)
+	}
+	return invalidClient("%s", WhyStopped(state))
+}
+
+// WhyStopped says in a sentence, for whoever asks, how a client is stopped.
+func WhyStopped(state registry.ClientState) string {
+	if state.Since == 0 {
+		return fmt.Sprintf("the client is %s, because its home broker %s is %s", state.Status, state.Home, state.HomeStatus)
 	}
 	reason, until := state.Reason, ""
 	if reason == "" {
@@ -196,7 +202,7 @@ func notStopped(state registry.ClientState) error {
 	if state.Until > 0 {
 		until = ", until " + rfc3339(state.Until)
 	}
-	return invalidClient("the client is %s since %s%s; reason: %s", state.Status, rfc3339(state.Since), until, reason)
+	return fmt.Sprintf("the client is %s since %s%s; reason: %s", state.Status, rfc3339(state.Since), until, reason)
 }
 
 func rfc3339(t int64) string { return time.Unix(t, 0).UTC().Format(time.RFC3339) }

@@ -16,6 +16,9 @@ func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
 // issue is the one path from a grant to a token: mint, notify, release.
 func (s *Server) issue(ctx context.Context, o *offer) (*tokenAnswer, error) {
+	if err := s.localOnly(o.client.ID, o.site.Resource); err != nil {
+		return nil, err
+	}
 	refresh := ""
 	if o.refresh {
 		refresh = newToken()

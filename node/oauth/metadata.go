@@ -19,6 +19,7 @@ type metadata struct {
 	OneTimeEndpoint            string   `json:"comity_one_time_token_endpoint,omitempty"`
 	IntrospectionEndpoint      string   `json:"introspection_endpoint"`
 	RevocationEndpoint         string   `json:"revocation_endpoint"`
+	RegistrationEndpoint       string   `json:"registration_endpoint,omitempty"` // RFC 7591
 	JWKSURI                    string   `json:"jwks_uri"`
 	ResponseTypes              []string `json:"response_types_supported"`
 	ResponseModes              []string `json:"response_modes_supported"`
@@ -67,6 +68,9 @@ func (s *Server) newMetadata() metadata {
 		DPoPAlgorithms:             names(proofAlgorithms),
 		ClientDocuments:            true,
 		IssuerInResponse:           true, // the site's response names this broker (RFC 9207)
+	}
+	if s.cfg.Registration {
+		m.RegistrationEndpoint = s.paths.register
 	}
 	if s.cfg.People != nil {
 		m.DeviceEndpoint, m.OneTimeEndpoint = s.paths.deviceAuthorization, s.paths.oneTime

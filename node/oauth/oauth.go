@@ -88,6 +88,9 @@ type Config struct {
 	JWTIssuers []JWTIssuer
 	// PasswordGrant lets apps that are registered for it send passwords.
 	PasswordGrant bool
+	// Registration says that clients can register themselves at
+	// /oauth/register, which package registration serves.
+	Registration bool
 	// IDTokens signs ID tokens; needed with People.
 	IDTokens IDTokens
 	// MaxAge returns the longest time in seconds that a stop may take to
@@ -157,7 +160,7 @@ type Server struct {
 type paths struct {
 	metadata, openID                                          string // paths only
 	authorize, par, token, userinfo, introspect, revoke, jwks string // path and all
-	deviceAuthorization, device, oneTime                      string // likewise
+	deviceAuthorization, device, oneTime, register            string // likewise
 	prefix                                                    string // path of the issuer
 }
 
