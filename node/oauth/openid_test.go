@@ -258,7 +258,7 @@ func TestEndedGrant(t *testing.T) {
 	page := b.open("/account")
 	showsPage(t, page, http.StatusOK, "App")
 	ended := b.press(page, "End access of App")
-	showsPage(t, ended, http.StatusOK, "The access was ended")
+	showsPage(t, ended, http.StatusOK, "The access has ended")
 	want(t, w.userinfo(access), http.StatusUnauthorized, "invalid_token")
 	want(t, a.refresh(refresh), http.StatusBadRequest, "invalid_grant")
 	want(t, a.redeem(unused, verifier), http.StatusBadRequest, "invalid_grant")
