@@ -53,6 +53,20 @@ func TestAuthorizeHandsOver(t *testing.T) {
 	}
 }
 
+// An origin is the same resource with a slash as its path, which URL libraries
+// write; any other slash is not.
+func TestResourceWithEmptyPath(t *testing.T) {
+	w := newWorld(t)
+	a := w.public()
+	for added, known := range map[string]bool{"": true, "/": true, "//": false, "/a/": false} {
+		answer := w.get("/oauth/authorize?" + a.authorizeQuery(w.site, "resource", w.site.URL+added).Encode())
+		handed := strings.HasPrefix(answer.Header.Get("Location"), w.site.meta.AuthorizationEndpoint+"&")
+		if answer.Status != http.StatusSeeOther || handed != known {
+			t.Errorf("%q: %d to %s", added, answer.Status, answer.Header.Get("Location"))
+		}
+	}
+}
+
 // Until client and redirect URI are verified there is a page, and no redirect.
 func TestAuthorizeErrorPages(t *testing.T) {
 	w := newWorld(t)

@@ -18,12 +18,13 @@ const server = site.authorization_servers[0]
 const metadata = await discoverAuthorizationServerMetadata(server)
 assert.equal(metadata.issuer, server)
 
-const clientInformation = { client_id: input.client_id, client_secret: input.client_secret }
+const clientInformation = input.client
 const resource = new URL(site.resource)
 const { authorizationUrl, codeVerifier } = await startAuthorization(server, {
   metadata, clientInformation, redirectUrl: input.redirect_uri, scope: input.scope, state: 'a state', resource,
 })
 const back = (await browse(authorizationUrl)).searchParams
+assert.equal(back.get('error'), null, String(back))
 assert.equal(back.get('state'), 'a state')
 assert.equal(back.get('iss'), server)
 const tokens = await exchangeAuthorization(server, {

@@ -27,7 +27,8 @@ const as = await oauth.processDiscoveryResponse(issuer, await oauth.discoveryReq
 
 const client = { client_id: input.client_id }
 const auth = oauth.None()
-const DPoP = oauth.DPoP(client, await oauth.generateKeyPair('Ed25519'))
+assert.ok(as.dpop_signing_alg_values_supported.includes('ES256'))
+const DPoP = oauth.DPoP(client, await oauth.generateKeyPair('ES256'))
 const verifier = oauth.generateRandomCodeVerifier()
 const state = oauth.generateRandomState()
 const pushed = await retried(async () => oauth.processPushedAuthorizationResponse(as, client, await oauth.pushedAuthorizationRequest(as, client, auth, {

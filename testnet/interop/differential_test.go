@@ -92,10 +92,12 @@ func (s *server) answer(t *testing.T, wrong wrongRequest) outcome {
 	w.check(err)
 	defer res.Body.Close()
 	o := outcome{status: res.StatusCode}
-	o.scheme, _, _ = strings.Cut(strings.TrimSuffix(res.Header.Get("WWW-Authenticate"), ","), " ")
-	o.scheme = strings.TrimSuffix(o.scheme, ",")
+	o.scheme, _, _ = strings.Cut(strings.ReplaceAll(res.Header.Get("WWW-Authenticate"), ",", " "), " ")
 	if to, err := url.Parse(res.Header.Get("Location")); err == nil {
 		o.code = to.Query().Get("error")
+		if in, err := url.ParseQuery(to.Fragment); err == nil && o.code == "" { // RFC 6749, section 4.2.2.1
+			o.code = in.Get("error")
+		}
 	}
 	var document struct {
 		Error string `json:"error"`

@@ -109,11 +109,11 @@ func TestModelContextProtocol(t *testing.T) {
 	s := w.site(nil)
 	for _, method := range []string{"none", "client_secret_post", "client_secret_basic"} {
 		c := w.register(metadata{"token_endpoint_auth_method": method})
-		input := map[string]any{"api": s.API, "client_id": c.ID, "redirect_uri": callback, "scope": site.ReadNotes}
+		information := map[string]any{"client_id": c.ID, "token_endpoint_auth_method": method}
 		if c.Secret != "" {
-			input["client_secret"] = c.Secret
+			information["client_secret"] = c.Secret
 		}
-		w.node("mcp.mjs", input)
+		w.node("mcp.mjs", map[string]any{"api": s.API, "client": information, "redirect_uri": callback, "scope": site.ReadNotes})
 	}
 }
 

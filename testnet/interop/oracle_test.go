@@ -42,7 +42,7 @@ func (w *world) oracle() *server {
 	w.check(err)
 	keys := goidc.JSONWebKeySet{Keys: []goidc.JSONWebKey{{KeyID: "k", Key: key, Algorithm: "RS256", Use: "sig"}}}
 	s := &server{
-		world: w, basic: client{ID: "basic", Secret: "a secret of the oracle"}, none: client{ID: "none"}, authorize: w.follow,
+		world: w, basic: client{ID: "basic", Secret: "secret-of-the-oracle"}, none: client{ID: "none"}, authorize: w.follow,
 	}
 	listener := httptest.NewServer(http.HandlerFunc(nil))
 	w.Cleanup(listener.Close)
@@ -52,6 +52,7 @@ func (w *world) oracle() *server {
 			Issuer: s.issuer, JWKS: func(context.Context) (goidc.JSONWebKeySet, error) { return keys, nil },
 			IDTokenAlgs: []goidc.SignatureAlgorithm{goidc.SigAlgRS256},
 		},
+		provider.WithJTIConsumer(func(context.Context, string) error { return nil }), // no assertions are sent
 		provider.WithPathPrefix("/oauth"), provider.WithScopes(goidc.ScopeOpenID, goidc.ScopeProfile),
 		provider.WithNoneAuthn(), provider.WithSecretBasicAuthn(), provider.WithSecretPostAuthn(),
 		provider.WithAuthCodeGrant(
