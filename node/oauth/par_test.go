@@ -3,6 +3,7 @@
 package oauth_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
@@ -33,6 +34,22 @@ func (a *app) authorizePushed(uri string, more ...string) response {
 		q.Set(more[i], more[i+1])
 	}
 	return a.w.get("/oauth/authorize?" + q.Encode())
+}
+
+// TestPushedAlways: a client that has registered so pushes all its requests.
+func TestPushedAlways(t *testing.T) {
+	w := newWorld(t)
+	a := w.public(func(m *registry.ClientMetadata) {
+		m.Extra = map[string]json.RawMessage{"require_pushed_authorization_requests": json.RawMessage("true")}
+	})
+	bare := w.get("/oauth/authorize?" + a.authorizeQuery(w.site).Encode())
+	if bare.Status != http.StatusBadRequest || bare.Header.Get("Location") != "" || !strings.Contains(bare.Body, "RFC 9126") {
+		t.Errorf("not pushed: %d %s", bare.Status, bare.Body)
+	}
+	pushed := a.authorizePushed(a.push(a.authorizeQuery(w.site)).text("request_uri"))
+	if pushed.Status != http.StatusSeeOther {
+		t.Errorf("pushed: %d %s", pushed.Status, pushed.Body)
+	}
 }
 
 // TestPushed: a pushed request is the request, whatever else the query says
