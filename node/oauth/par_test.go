@@ -63,12 +63,12 @@ func TestPushed(t *testing.T) {
 		answer.JSON["expires_in"] != 60.0 || answer.Header.Get("Cache-Control") != "no-store" {
 		t.Fatalf("%d %s", answer.Status, answer.Body)
 	}
-	to := a.authorizePushed(uri, "scope", "write", "redirect_uri", "https://evil.example/cb").Header.Get("Location")
+	to := a.authorizePushed(uri, "scope", "write", "redirect_uri", "https://evil.example/cb", "state", "x", "nonce", "x").Header.Get("Location")
 	u, err := url.Parse(to)
 	check(t, err)
 	request, err := protocol.ParseRequest(u.Query().Get("request"))
 	check(t, err)
-	if request.ClientID != a.id || request.Scope != "read" || request.RedirectURI != redirectURI || request.State != "st&=ate" {
+	if request.ClientID != a.id || request.Scope != "read" || request.RedirectURI != redirectURI || request.State != "st&=ate" || request.Nonce != "" {
 		t.Errorf("request object %+v", request.RequestObject)
 	}
 	if again := a.authorizePushed(uri); again.Status != http.StatusBadRequest || !strings.Contains(again.Body, "used before") {

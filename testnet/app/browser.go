@@ -115,6 +115,7 @@ func (b *Browser) fetch(ctx context.Context, method, target, from string, form u
 	if err != nil {
 		return nil, "", err
 	}
+	req.Header.Set("Accept", "text/html,*/*;q=0.8")
 	if form != nil {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		req.Header.Set("Origin", from)
