@@ -117,6 +117,29 @@ func TestModelContextProtocol(t *testing.T) {
 	}
 }
 
+// TestLockFile: what is installed is known by its hash, and comes from whatever
+// registry the machine uses.
+func TestLockFile(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join(scripts, "package-lock.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lock struct {
+		Packages map[string]map[string]any `json:"packages"`
+	}
+	if err := json.Unmarshal(data, &lock); err != nil {
+		t.Fatal(err)
+	}
+	for name, p := range lock.Packages {
+		if name != "" && p["integrity"] == nil || p["resolved"] != nil {
+			t.Errorf("%q has integrity %v and resolved %v", name, p["integrity"], p["resolved"])
+		}
+	}
+	if len(lock.Packages) < 3 || bytes.Contains(data, []byte("://")) {
+		t.Error("the lock file is empty or names an address: delete resolved and funding from it")
+	}
+}
+
 // newJWK makes an ES256 key.
 func newJWK(t testing.TB) (private, public map[string]any) {
 	t.Helper()
