@@ -19,7 +19,8 @@ type endForm struct {
 
 // grantRow is one grant on the page.
 type grantRow struct {
-	App, Home, Resource, Scope, Since, Stopped, Form string
+	App, Home, Resource, Since, Stopped, Form string
+	Scopes                                    []string
 }
 
 // showAccount lists the apps that the person has allowed.
@@ -56,7 +57,7 @@ func (p *Pages) showAccount(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *Pages) describe(r *http.Request, g accounts.Grant) (grantRow, error) {
-	row := grantRow{App: g.ClientID, Resource: p.place(g.Resource), Scope: g.Scope, Since: webpage.Stamp(g.CreatedAt)}
+	row := grantRow{App: g.ClientID, Resource: p.place(g.Resource), Scopes: p.scopes(g.Resource, g.Scope), Since: webpage.Stamp(g.CreatedAt)}
 	state, err := p.Clients.Client(r.Context(), g.ClientID)
 	if errors.Is(err, registry.ErrNotFound) {
 		row.Stopped = "no longer registered"

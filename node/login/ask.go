@@ -157,7 +157,7 @@ func (p *Pages) allow(w http.ResponseWriter, r *http.Request, d decision, s acco
 func (p *Pages) answer(w http.ResponseWriter, r *http.Request, q oauth.Ask, a oauth.Answer) {
 	to, err := p.Broker().Decide(r.Context(), q, a)
 	if failure := (*oauth.Failure)(nil); errors.As(err, &failure) {
-		p.errorPage(w, failure.Status, failure.Description)
+		p.errorPage(w, failure.Status, sentence(failure.Description))
 		return
 	}
 	if err != nil {

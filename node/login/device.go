@@ -37,7 +37,7 @@ func (p *Pages) device(w http.ResponseWriter, r *http.Request) {
 	}
 	q, err := p.Broker().Device(r, posted.Get("user_code"))
 	if failure := (*oauth.Failure)(nil); errors.As(err, &failure) {
-		p.devicePage(w, failure.Status, deviceData{Code: posted.Get("user_code"), Wrong: failure.Description})
+		p.devicePage(w, failure.Status, deviceData{Code: posted.Get("user_code"), Wrong: sentence(failure.Description)})
 		return
 	}
 	if err != nil {

@@ -93,7 +93,7 @@ func (p *Pages) loginPage(w http.ResponseWriter, status int, data loginData) {
 
 // scopeTexts says in words what the scopes that this broker itself serves allow.
 var scopeTexts = map[string]string{
-	"openid":  "know that it is you, by a name that is good for this app alone",
+	"openid":  "recognise you, by an identifier that other apps do not get",
 	"profile": "see your name",
 }
 
@@ -112,14 +112,7 @@ func (p *Pages) consentPage(w http.ResponseWriter, state registry.ClientState, a
 	data := consentData{
 		frame: p.frame("Connect an app"), Person: s.User.DisplayName,
 		App: m.Name, Device: a.Ask.Device != "", RedirectHost: webpage.Destination(a.Ask.RedirectURI), Home: home(state), Resource: p.place(a.Ask.Resource),
-		URI: m.URI, URIHost: webpage.Host(m.URI), PolicyURI: m.PolicyURI, Form: form,
-	}
-	for _, word := range strings.Fields(a.Ask.Scope) {
-		text := scopeTexts[word]
-		if text == "" || a.Ask.Resource != p.Issuer {
-			text = word
-		}
-		data.Scopes = append(data.Scopes, text)
+		URI: m.URI, URIHost: webpage.Host(m.URI), PolicyURI: m.PolicyURI, Scopes: p.scopes(a.Ask.Resource, a.Ask.Scope), Form: form,
 	}
 	webpage.Headers(w, formTarget(a.Ask.RedirectURI))
 	p.render(w, http.StatusOK, "consent.html", data)
@@ -131,6 +124,25 @@ func home(state registry.ClientState) string {
 		return "nobody: it has registered itself here"
 	}
 	return webpage.Registrar(state.Home, state.ID)
+}
+
+// scopes says in words what a scope of a resource allows, where they are known.
+func (p *Pages) scopes(resource, scope string) []string {
+	words := strings.Fields(scope)
+	for i, word := range words {
+		if text := scopeTexts[word]; text != "" && resource == p.Issuer {
+			words[i] = text
+		}
+	}
+	return words
+}
+
+// sentence makes one of the description of an error.
+func sentence(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + strings.TrimSuffix(s[1:], ".") + "."
 }
 
 func formTarget(redirectURI string) string {
