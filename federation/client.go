@@ -69,8 +69,8 @@ func (r *Replica) Logged(ctx context.Context, record *registry.Record) (bool, er
 // StoppedOwner returns the id of a client that records stop, of any member, one
 // of whose redirect URIs, now or in an earlier registration, has that
 // registry.RedirectOwner, or whose own URL has that host. It is empty when
-// there is none. A client that is
-// stopped with its broker alone is none: it did nothing.
+// there is none. A client that is stopped with its broker alone is none: it did
+// nothing.
 func (r *Replica) StoppedOwner(owner string) string {
 	now := r.now()
 	r.mu.Lock()

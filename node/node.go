@@ -80,6 +80,7 @@ type Node struct {
 	login  *login.Pages
 
 	registration *registration.Server
+	clients      registration.Clients // of the federation, and those that registered here alone
 
 	tls *certificate // nil: plain HTTP, on loopback or behind a proxy
 }
@@ -203,10 +204,12 @@ func (n *Node) openOAuth(ctx context.Context) (err error) {
 		return err
 	}
 	n.strangers = guard.New(guard.Config{AllowPrivate: n.cfg.AllowPrivate, Own: own})
-	known := urlclient.New(urlclient.Config{Replica: n.replica, HTTP: n.strangers, Now: n.cfg.Now})
-	clients := registration.Clients{Clients: known, Issuer: n.cfg.Issuer, Store: n.store, Now: n.cfg.Now}
+	n.clients = registration.Clients{
+		Clients: urlclient.New(urlclient.Config{Replica: n.replica, HTTP: n.strangers, Now: n.cfg.Now}),
+		Issuer:  n.cfg.Issuer, Store: n.store, Now: n.cfg.Now,
+	}
 	n.login, err = login.New(login.Config{
-		Issuer: n.cfg.Issuer, Organisation: n.cfg.Organisation, Accounts: n.people, Clients: clients,
+		Issuer: n.cfg.Issuer, Organisation: n.cfg.Organisation, Accounts: n.people, Clients: n.clients,
 		Broker: func() login.Broker { return n.oauth }, Now: n.cfg.Now, Log: n.log,
 	})
 	if err != nil {
@@ -216,7 +219,7 @@ func (n *Node) openOAuth(ctx context.Context) (err error) {
 		n.log.Warn("apps may send people's passwords (--password-grant), which RFC 9700 forbids: switch it off as soon as no app needs it")
 	}
 	n.oauth, err = oauth.New(oauth.Config{
-		Issuer: n.cfg.Issuer, Federation: n.federation, Clients: clients, Sites: n.sites,
+		Issuer: n.cfg.Issuer, Federation: n.federation, Clients: n.clients, Sites: n.sites,
 		Sender: n.sender, Store: n.store, TokenKey: n.tokenKey, TokenKeys: n.tokenKeys,
 		People: n.login, IDTokens: idTokens, Subject: n.people.Subject, PasswordGrant: n.cfg.PasswordGrant,
 		SAML: providers, JWTIssuers: issuers, Registration: true,

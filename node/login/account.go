@@ -19,7 +19,8 @@ type endForm struct {
 
 // grantRow is one grant on the page.
 type grantRow struct {
-	App, Home, Resource, Scope, Since, Stopped, Form string
+	App, Home, Resource, Since, Stopped, Form string
+	Scopes                                    []string
 }
 
 // showAccount lists the apps that the person has allowed.
@@ -56,7 +57,7 @@ func (p *Pages) showAccount(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *Pages) describe(r *http.Request, g accounts.Grant) (grantRow, error) {
-	row := grantRow{App: g.ClientID, Resource: p.place(g.Resource), Scope: g.Scope, Since: webpage.Stamp(g.CreatedAt)}
+	row := grantRow{App: g.ClientID, Resource: p.place(g.Resource), Scopes: p.scopes(g.Resource, g.Scope), Since: webpage.Stamp(g.CreatedAt)}
 	state, err := p.Clients.Client(r.Context(), g.ClientID)
 	if errors.Is(err, registry.ErrNotFound) {
 		row.Stopped = "no longer registered"
@@ -65,7 +66,7 @@ func (p *Pages) describe(r *http.Request, g accounts.Grant) (grantRow, error) {
 	if err != nil && !registry.IsClientURL(g.ClientID) { // which may not answer: its name is its URL then
 		return row, err
 	}
-	row.Home = home(state, g.ClientID)
+	row.Home = home(state)
 	if state.Registration != nil {
 		row.App = state.Registration.Registration.Name
 	}
@@ -77,9 +78,8 @@ func (p *Pages) describe(r *http.Request, g accounts.Grant) (grantRow, error) {
 
 // endGrant ends one of them. Its tokens are dead when the page comes back.
 func (p *Pages) endGrant(w http.ResponseWriter, r *http.Request) {
-	posted, err := webpage.ReadForm(w, r)
-	if err != nil {
-		p.errorPage(w, http.StatusBadRequest, "The form is malformed: "+err.Error()+".")
+	posted, ok := p.form(w, r)
+	if !ok {
 		return
 	}
 	session, ok, err := p.session(r)

@@ -103,9 +103,8 @@ func (p *Pages) given(r *http.Request, q oauth.Ask, s accounts.Session) (string,
 
 // decide takes the answer.
 func (p *Pages) decide(w http.ResponseWriter, r *http.Request) {
-	posted, err := webpage.ReadForm(w, r)
-	if err != nil {
-		p.errorPage(w, http.StatusBadRequest, "The form is malformed: "+err.Error()+".")
+	posted, ok := p.form(w, r)
+	if !ok {
 		return
 	}
 	session, ok, err := p.session(r)
@@ -158,7 +157,7 @@ func (p *Pages) allow(w http.ResponseWriter, r *http.Request, d decision, s acco
 func (p *Pages) answer(w http.ResponseWriter, r *http.Request, q oauth.Ask, a oauth.Answer) {
 	to, err := p.Broker().Decide(r.Context(), q, a)
 	if failure := (*oauth.Failure)(nil); errors.As(err, &failure) {
-		p.errorPage(w, failure.Status, failure.Description)
+		p.errorPage(w, failure.Status, sentence(failure.Description))
 		return
 	}
 	if err != nil {

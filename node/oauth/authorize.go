@@ -26,6 +26,10 @@ import (
 // errors go to the client, as RFC 6749, section 4.1.2.1, says.
 func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 	id := begin(w)
+	if r.Method == http.MethodPost {
+		s.authorizePosted(w, r, id)
+		return
+	}
 	f, c, err := s.readAuthorization(r)
 	if err != nil {
 		s.writePage(w, s.explain(r, id, err), id)
@@ -43,17 +47,35 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusSeeOther)
 }
 
+// authorizePosted takes a request that an app's page posts (OpenID Connect Core
+// 1.0, section 3.1.2.1), and sends the browser on to the same as a link: with
+// the form of another site it sends no cookies, with a link it does.
+func (s *Server) authorizePosted(w http.ResponseWriter, r *http.Request, id string) {
+	f, err := parseForm(w, r)
+	if err != nil {
+		s.writePage(w, s.explain(r, id, err), id)
+		return
+	}
+	query := url.Values{}
+	for name, value := range f {
+		query.Set(name, value)
+	}
+	w.Header().Set("Location", s.paths.authorize+"?"+query.Encode())
+	w.WriteHeader(http.StatusSeeOther)
+}
+
 // readAuthorization verifies who asks and where the answer would go. Without a
 // resource it is about this broker itself, if people log in here.
 func (s *Server) readAuthorization(r *http.Request) (form, *client, error) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return nil, nil, methodNotAllowed("GET, HEAD")
+		return nil, nil, methodNotAllowed("GET, HEAD, POST")
 	}
 	f, err := parseQuery(r)
 	if err != nil {
 		return nil, nil, err
 	}
-	if f, err = s.pulled(r, f); err != nil {
+	f, pushed, err := s.pulled(r, f)
+	if err != nil {
 		return nil, nil, err
 	}
 	if f["client_id"] == "" || f["redirect_uri"] == "" {
@@ -68,6 +90,9 @@ func (s *Server) readAuthorization(r *http.Request) (form, *client, error) {
 	}
 	if !c.Metadata.AllowsRedirect(f["redirect_uri"]) {
 		return nil, nil, unregisteredRedirect()
+	}
+	if !pushed && c.pushesAlways() {
+		return nil, nil, invalidRequest("the app has registered that it pushes its requests (RFC 9126), and this one was not")
 	}
 	if f["resource"] == "" && s.cfg.People != nil {
 		f["resource"] = s.cfg.Issuer

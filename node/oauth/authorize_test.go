@@ -53,6 +53,20 @@ func TestAuthorizeHandsOver(t *testing.T) {
 	}
 }
 
+// An origin is the same resource with a slash as its path, which URL libraries
+// write; any other slash is not.
+func TestResourceWithEmptyPath(t *testing.T) {
+	w := newWorld(t)
+	a := w.public()
+	for added, known := range map[string]bool{"": true, "/": true, "//": false, "/a/": false} {
+		answer := w.get("/oauth/authorize?" + a.authorizeQuery(w.site, "resource", w.site.URL+added).Encode())
+		handed := strings.HasPrefix(answer.Header.Get("Location"), w.site.meta.AuthorizationEndpoint+"&")
+		if answer.Status != http.StatusSeeOther || handed != known {
+			t.Errorf("%q: %d to %s", added, answer.Status, answer.Header.Get("Location"))
+		}
+	}
+}
+
 // Until client and redirect URI are verified there is a page, and no redirect.
 func TestAuthorizeErrorPages(t *testing.T) {
 	w := newWorld(t)
@@ -99,8 +113,23 @@ func TestAuthorizeErrorPages(t *testing.T) {
 	if page.Status != http.StatusServiceUnavailable || !strings.Contains(page.Body, "views of 0 of 2") {
 		t.Errorf("stale: %d %s", page.Status, page.Body)
 	}
-	if page := w.raw("POST", "/oauth/authorize", formType, a.authorizeQuery(w.site).Encode()); page.Status != http.StatusMethodNotAllowed {
-		t.Errorf("POST: %d", page.Status)
+	if page := w.raw("PUT", "/oauth/authorize", formType, a.authorizeQuery(w.site).Encode()); page.Status != http.StatusMethodNotAllowed {
+		t.Errorf("PUT: %d", page.Status)
+	}
+}
+
+// TestAuthorizePosted: a request that is posted becomes a link to the same.
+func TestAuthorizePosted(t *testing.T) {
+	w := newWorld(t)
+	q := w.public().authorizeQuery(w.site)
+	posted := w.raw("POST", "/oauth/authorize", formType, q.Encode())
+	if want := w.issuer + "/oauth/authorize?" + q.Encode(); posted.Status != http.StatusSeeOther || posted.Header.Get("Location") != want {
+		t.Errorf("%d to %s, expected %s", posted.Status, posted.Header.Get("Location"), want)
+	}
+	for name, body := range map[string]string{"twice": q.Encode() + "&state=b", "no text": "state=%ff"} {
+		if page := w.raw("POST", "/oauth/authorize", formType, body); page.Status != http.StatusBadRequest || page.Header.Get("Location") != "" {
+			t.Errorf("%s: %d to %s", name, page.Status, page.Header.Get("Location"))
+		}
 	}
 }
 

@@ -32,6 +32,7 @@ func TestFault09ClientAssertion(t *testing.T) {
 	}{
 		{"good", nil, true},
 		{"aud is the token endpoint", map[string]any{"aud": w.issuer + "/oauth/token"}, false},
+		{"aud is the endpoint for pushed requests", map[string]any{"aud": w.issuer + "/oauth/par"}, false},
 		{"aud is an array", map[string]any{"aud": []string{w.issuer}}, false},
 		{"aud is an array of two", map[string]any{"aud": []string{w.issuer, "https://evil.example"}}, false},
 		{"aud is another broker", map[string]any{"aud": awayIssuer}, false},
@@ -45,6 +46,7 @@ func TestFault09ClientAssertion(t *testing.T) {
 		{"no jti", map[string]any{"jti": nil}, false},
 		{"a long jti", map[string]any{"jti": strings.Repeat("j", 257)}, false},
 		{"iss is another client", map[string]any{"iss": w.public().id}, false},
+		{"no sub", map[string]any{"sub": nil}, false},
 		{"sub is another client", map[string]any{"sub": w.public().id}, false},
 		{"nbf in a minute", map[string]any{"nbf": now + 60}, false},
 		{"exp as text", map[string]any{"exp": "soon"}, false},

@@ -80,7 +80,7 @@ func TestDeviceAsksEachTime(t *testing.T) {
 	showsPage(t, page, http.StatusOK, "the device that showed the code")
 	showsPage(t, b.press(page, "Do not allow"), http.StatusOK, "You have said no")
 	want(t, a.poll(began.text("device_code")), http.StatusBadRequest, "access_denied")
-	showsPage(t, b.press(b.open("/device"), "Go on", "user_code", began.text("user_code")), http.StatusBadRequest, "no device waits")
+	showsPage(t, b.press(b.open("/device"), "Go on", "user_code", began.text("user_code")), http.StatusBadRequest, "No device waits")
 }
 
 // TestDeviceForASite: the site is told of the token, and who it is for.
@@ -141,9 +141,9 @@ func TestUserCodesCannotBeGuessed(t *testing.T) {
 	page := b.open("/device")
 	for range 10 {
 		page = b.press(page, "Go on", "user_code", "BBBB-BBBB")
-		showsPage(t, page, http.StatusBadRequest, "no device waits")
+		showsPage(t, page, http.StatusBadRequest, "No device waits")
 	}
-	showsPage(t, b.press(page, "Go on", "user_code", code), http.StatusTooManyRequests, "too many failed attempts")
+	showsPage(t, b.press(page, "Go on", "user_code", code), http.StatusTooManyRequests, "Too many failed attempts")
 	w.clock.advance(6 * time.Second)
 	if page = b.press(page, "Go on", "user_code", code); page.Status != http.StatusOK {
 		t.Errorf("after a while: %d", page.Status)

@@ -95,6 +95,7 @@ func TestProofs(t *testing.T) {
 		{"ES256", make(jose.ES256, ec, jose.JSONWebKey{Key: ec.Public()}, nil, nil), ""},
 		{"htu with a query and a fragment", ours(map[string]any{"htu": w.issuer + "/oauth/token?a=b#c"}), ""},
 		{"htu in upper case", ours(map[string]any{"htu": "HTTP" + w.issuer[4:] + "/oauth/token"}), ""},
+		{"with nbf and exp", ours(map[string]any{"nbf": now - 1, "exp": now + 60}), ""},
 		{"59 s old", ours(map[string]any{"iat": now - 59}), ""},
 		{"59 s ahead", ours(map[string]any{"iat": now + 59}), ""},
 

@@ -96,7 +96,20 @@ func parseParameters(encoded string) (form, error) {
 			f[name] = v[0]
 		}
 	}
+	if resource, ok := f["resource"]; ok {
+		f["resource"] = withoutEmptyPath(resource)
+	}
 	return f, nil
+}
+
+// withoutEmptyPath writes the URL of an origin without the slash at its end. It
+// means the same with it (RFC 3986, section 6.2.3), and programs that take URLs
+// apart and put them together again add it.
+func withoutEmptyPath(resource string) string {
+	if origin, ok := strings.CutSuffix(resource, "/"); ok && strings.Count(origin, "/") == 2 {
+		return origin
+	}
+	return resource
 }
 
 func isText(s string) bool {

@@ -4,6 +4,7 @@ package oauth
 
 import (
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -64,20 +65,32 @@ func (s *Server) idToken(o *offer, access string) (string, error) {
 	if o.identity == nil {
 		return "", nil
 	}
-	sum := sha256.Sum256([]byte(access))
-	now := s.now()
-	claims, err := json.Marshal(idClaims{
-		Issuer: s.cfg.Issuer, Subject: o.identity.subject, Audience: o.client.ID, IssuedAt: now, ExpiresAt: now + idTokenLife,
-		AuthTime: o.identity.authTime, Nonce: o.identity.nonce, TokenHash: jws.Base64.EncodeToString(sum[:len(sum)/2]),
-	})
-	if err != nil {
-		return "", fmt.Errorf("encode ID token: %w", err)
-	}
 	alg := algRS256
 	if string(o.client.Metadata.Extra["id_token_signed_response_alg"]) == `"EdDSA"` {
 		alg = algEdDSA
 	}
+	now := s.now()
+	claims, err := json.Marshal(idClaims{
+		Issuer: s.cfg.Issuer, Subject: o.identity.subject, Audience: o.client.ID, IssuedAt: now, ExpiresAt: now + idTokenLife,
+		AuthTime: o.identity.authTime, Nonce: o.identity.nonce, TokenHash: accessHash(alg, access),
+	})
+	if err != nil {
+		return "", fmt.Errorf("encode ID token: %w", err)
+	}
 	return s.cfg.IDTokens.SignIDToken(alg, claims)
+}
+
+// accessHash is at_hash: the left half of the access token's hash, by the hash
+// function that the signature uses (OpenID Connect Core 1.0, section 3.1.3.6).
+// Ed25519 uses SHA-512 (RFC 8032, section 5.1).
+func accessHash(alg, access string) string {
+	sum := sha256.Sum256([]byte(access))
+	half := sum[:len(sum)/2]
+	if alg == algEdDSA {
+		sum := sha512.Sum512([]byte(access))
+		half = sum[:len(sum)/2]
+	}
+	return jws.Base64.EncodeToString(half)
 }
 
 // userinfo answers who the person is (OpenID Connect Core 1.0, section 5.3).

@@ -5,6 +5,7 @@ package oauth_test
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
@@ -51,9 +52,14 @@ func (w *world) userinfo(token string, edit ...func(*http.Request)) response {
 	return w.do(r)
 }
 
-func at256(token string) string {
-	sum := sha256.Sum256([]byte(token))
-	return base64.RawURLEncoding.EncodeToString(sum[:16])
+// accessHash is at_hash for an algorithm.
+func accessHash(alg jose.SignatureAlgorithm, token string) string {
+	h := sha256.New()
+	if alg == jose.EdDSA {
+		h = sha512.New()
+	}
+	h.Write([]byte(token))
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:h.Size()/2])
 }
 
 // TestOpenID is a login at the broker: who it was, for the app alone.
@@ -75,7 +81,7 @@ func TestOpenID(t *testing.T) {
 			now := float64(w.clock.now().Unix())
 			for name, value := range map[string]any{
 				"iss": w.issuer, "aud": a.id, "sub": p.Subject(ada.ID, "app.example"), "nonce": "n-1", "iat": now, "exp": now + 300,
-				"auth_time": now, "at_hash": at256(access),
+				"auth_time": now, "at_hash": accessHash(alg, access),
 			} {
 				if claims[name] != value {
 					t.Errorf("%s is %v, expected %v", name, claims[name], value)
@@ -258,7 +264,7 @@ func TestEndedGrant(t *testing.T) {
 	page := b.open("/account")
 	showsPage(t, page, http.StatusOK, "App")
 	ended := b.press(page, "End access of App")
-	showsPage(t, ended, http.StatusOK, "The access was ended")
+	showsPage(t, ended, http.StatusOK, "The access has ended")
 	want(t, w.userinfo(access), http.StatusUnauthorized, "invalid_token")
 	want(t, a.refresh(refresh), http.StatusBadRequest, "invalid_grant")
 	want(t, a.redeem(unused, verifier), http.StatusBadRequest, "invalid_grant")

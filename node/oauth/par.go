@@ -113,14 +113,20 @@ func (s *Server) pushedProof(w http.ResponseWriter, r *http.Request, f form) err
 
 // pulled returns the parameters of an authorization request: those of the
 // query, or those that request_uri stands for, which can be used once.
-func (s *Server) pulled(r *http.Request, f form) (form, error) {
+func (s *Server) pulled(r *http.Request, f form) (_ form, pushed bool, err error) {
 	name, ok := strings.CutPrefix(f["request_uri"], requestURIPrefix)
 	if !ok {
-		return f, nil
+		return f, false, nil
 	}
 	p, err := s.cfg.Store.Pushed(r.Context(), protocol.TokenHash(name), f["client_id"], s.now())
 	if errors.Is(err, registry.ErrNotFound) {
-		return nil, invalidRequest("the request has expired, was used before, or is another client's; go back to the app and start again")
+		return nil, false, invalidRequest("the request has expired, was used before, or is another client's; go back to the app and start again")
 	}
-	return p.Parameters, err
+	return p.Parameters, true, err
+}
+
+// pushesAlways reports whether the client has registered that all its requests
+// are pushed (RFC 9126, section 6), so that nobody else can begin one.
+func (c *client) pushesAlways() bool {
+	return string(c.Metadata.Extra["require_pushed_authorization_requests"]) == "true"
 }

@@ -3,6 +3,7 @@
 package oauth_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
@@ -35,6 +36,22 @@ func (a *app) authorizePushed(uri string, more ...string) response {
 	return a.w.get("/oauth/authorize?" + q.Encode())
 }
 
+// TestPushedAlways: a client that has registered so pushes all its requests.
+func TestPushedAlways(t *testing.T) {
+	w := newWorld(t)
+	a := w.public(func(m *registry.ClientMetadata) {
+		m.Extra = map[string]json.RawMessage{"require_pushed_authorization_requests": json.RawMessage("true")}
+	})
+	bare := w.get("/oauth/authorize?" + a.authorizeQuery(w.site).Encode())
+	if bare.Status != http.StatusBadRequest || bare.Header.Get("Location") != "" || !strings.Contains(bare.Body, "RFC 9126") {
+		t.Errorf("not pushed: %d %s", bare.Status, bare.Body)
+	}
+	pushed := a.authorizePushed(a.push(a.authorizeQuery(w.site)).text("request_uri"))
+	if pushed.Status != http.StatusSeeOther {
+		t.Errorf("pushed: %d %s", pushed.Status, pushed.Body)
+	}
+}
+
 // TestPushed: a pushed request is the request, whatever else the query says
 // (RFC 9126), and works once.
 func TestPushed(t *testing.T) {
@@ -46,12 +63,12 @@ func TestPushed(t *testing.T) {
 		answer.JSON["expires_in"] != 60.0 || answer.Header.Get("Cache-Control") != "no-store" {
 		t.Fatalf("%d %s", answer.Status, answer.Body)
 	}
-	to := a.authorizePushed(uri, "scope", "write", "redirect_uri", "https://evil.example/cb").Header.Get("Location")
+	to := a.authorizePushed(uri, "scope", "write", "redirect_uri", "https://evil.example/cb", "state", "x", "nonce", "x").Header.Get("Location")
 	u, err := url.Parse(to)
 	check(t, err)
 	request, err := protocol.ParseRequest(u.Query().Get("request"))
 	check(t, err)
-	if request.ClientID != a.id || request.Scope != "read" || request.RedirectURI != redirectURI || request.State != "st&=ate" {
+	if request.ClientID != a.id || request.Scope != "read" || request.RedirectURI != redirectURI || request.State != "st&=ate" || request.Nonce != "" {
 		t.Errorf("request object %+v", request.RequestObject)
 	}
 	if again := a.authorizePushed(uri); again.Status != http.StatusBadRequest || !strings.Contains(again.Body, "used before") {

@@ -47,6 +47,11 @@ type Page struct {
 	Forms   []Form
 }
 
+// ParsePage is a page that the browser shows without having asked for it.
+func ParsePage(at, body string) *Page {
+	return &Page{URL: at, Status: http.StatusOK, Body: body, Forms: forms(body)}
+}
+
 // Open goes to a URL.
 func (b *Browser) Open(ctx context.Context, target string) (*Page, error) {
 	return b.visit(ctx, http.MethodGet, target, "", nil)
@@ -110,6 +115,7 @@ func (b *Browser) fetch(ctx context.Context, method, target, from string, form u
 	if err != nil {
 		return nil, "", err
 	}
+	req.Header.Set("Accept", "text/html,*/*;q=0.8")
 	if form != nil {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		req.Header.Set("Origin", from)
