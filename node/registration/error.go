@@ -3,7 +3,6 @@
 package registration
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -78,8 +77,6 @@ func refused(err error) (told error, sure bool) {
 	case errors.Is(err, registry.ErrLimit), errors.Is(err, registry.ErrStale), errors.Is(err, registry.ErrFork):
 		f = failure("temporarily_unavailable", "this broker registers nothing at the moment: %v", err)
 		f.Status, f.RetryAfter = http.StatusServiceUnavailable, 60
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return err, false
 	default:
 		return err, false
 	}
