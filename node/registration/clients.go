@@ -20,14 +20,6 @@ type Clients struct {
 	Now           func() time.Time
 }
 
-// State implements oauth.Clients.
-func (c Clients) State(ctx context.Context, id string) (registry.ClientState, error) {
-	if oauth.IsLocal(id) {
-		return c.Client(ctx, id) // which asks nobody
-	}
-	return c.Clients.State(ctx, id)
-}
-
 // Client implements oauth.Clients. A local client is active until its time is
 // over, or it has heard by which id the log knows it.
 func (c Clients) Client(ctx context.Context, id string) (registry.ClientState, error) {
