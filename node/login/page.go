@@ -81,7 +81,7 @@ func (p *Pages) loginPage(w http.ResponseWriter, status int, data loginData) {
 
 // scopeTexts says in words what the scopes that this broker itself serves allow.
 var scopeTexts = map[string]string{
-	"openid":  "recognise you, by an identifier that no other app gets",
+	"openid":  "recognise you, by an identifier of its own",
 	"profile": "see your name",
 }
 
