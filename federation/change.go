@@ -42,6 +42,7 @@ func (r *Replica) refold(now time.Time) {
 	}
 	entries = r.placeForked(entries)
 	before := r.state
+	r.owners = nil
 	r.state = registry.Fold(r.chain, entries, r.forks, now)
 	if before != nil && !sameBrokers(before, r.state) {
 		r.cache.clear()

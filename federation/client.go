@@ -23,7 +23,8 @@ type Proof struct {
 }
 
 // Client returns the state of a client. The error is registry.ErrNotFound when
-// no log has its first registration.
+// no log has its first registration, and, where its id is a URL, when nobody
+// ever stopped it.
 func (r *Replica) Client(ctx context.Context, id string) (registry.ClientState, error) {
 	now := r.now()
 	state, known, generation := r.remembered(id, now)
@@ -51,6 +52,57 @@ func (r *Replica) uncached(ctx context.Context, id string) (registry.ClientState
 	}
 	state, _, err := r.read(ctx, id, now)
 	return state, err
+}
+
+// Logged reports whether a registration or revocation is in a log of the
+// federation, byte for byte, under a head that this broker has verified.
+func (r *Replica) Logged(ctx context.Context, record *registry.Record) (bool, error) {
+	entries, err := r.entriesOf(ctx, record.ClientID())
+	if errors.Is(err, registry.ErrNotFound) {
+		return false, nil
+	}
+	return slices.ContainsFunc(entries, func(e registry.Entry) bool {
+		return e.Index >= 0 && e.Record.Raw == record.Raw
+	}), err
+}
+
+// StoppedOwner returns the id of a client that records stop, of any member, one
+// of whose redirect URIs, now or in an earlier registration, has that
+// registry.RedirectOwner. It is empty when there is none. A client that is
+// stopped with its broker alone is none: it did nothing.
+func (r *Replica) StoppedOwner(owner string) string {
+	now := r.now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now.Unix() >= r.deadline {
+		r.refold(now)
+		r.wake()
+	}
+	if r.owners == nil {
+		r.owners = r.stoppedOwners()
+	}
+	return r.owners[owner]
+}
+
+// stoppedOwners is the index for StoppedOwner. mu is held.
+func (r *Replica) stoppedOwners() map[string]string {
+	owners := map[string]string{}
+	for id, entries := range r.stops {
+		state := r.state.Clients[id]
+		if state.ID == "" || state.Status == registry.ClientActive || state.Since == 0 && state.Status == registry.ClientSuspended {
+			continue
+		}
+		for _, e := range entries {
+			if e.Record.Registration == nil || e.Record.Issuer != state.Home {
+				continue
+			}
+			for _, uri := range e.Record.Registration.RedirectURIs {
+				owners[registry.RedirectOwner(uri)] = id
+			}
+		}
+	}
+	delete(owners, "")
+	return owners
 }
 
 // read folds the stored records of a client that nothing stops. The state lasts
@@ -96,7 +148,7 @@ func (r *Replica) remembered(id string, now time.Time) (state registry.ClientSta
 
 // entriesOf reads all records about a client from the store.
 func (r *Replica) entriesOf(ctx context.Context, id string) ([]registry.Entry, error) {
-	if err := registry.ParseCID(id); err != nil {
+	if err := registry.CheckClientID(id); err != nil {
 		return nil, fmt.Errorf("%w: client %.70q is no client_id", registry.ErrNotFound, id)
 	}
 	rows, err := r.store.Client(ctx, id)
@@ -156,11 +208,15 @@ func (r *Replica) Clients(ctx context.Context, after string, limit int) ([]regis
 }
 
 // Proof returns the state of a client with the proof that its newest
-// registration is in the log of its home. The error is registry.ErrNotFound.
+// registration is in the log of its home; without one where its id is a URL.
+// The error is registry.ErrNotFound.
 func (r *Replica) Proof(ctx context.Context, id string) (Proof, error) {
 	state, err := r.Client(ctx, id)
 	if err != nil {
 		return Proof{}, err
+	}
+	if state.Registration == nil { // a URL, which is in no log
+		return Proof{ClientState: state}, nil
 	}
 	log, h, err := r.head(state.Registration.KeyID)
 	if err != nil {

@@ -234,7 +234,7 @@ func (q *dhtQueue) step(ctx context.Context, w *logWalk) (dhtKey, bool) {
 		}
 		for _, row := range rows {
 			key := dhtKey{space: spaceClient, name: row.Client}
-			if row.Client != "" && !slices.Contains(w.page, key) {
+			if row.Client != "" && !registry.IsClientURL(row.Client) && !slices.Contains(w.page, key) {
 				w.page = append(w.page, key)
 			}
 		}

@@ -103,6 +103,7 @@ type known struct {
 
 	stops    map[string][]registry.Entry // all records about clients that some record stops
 	state    *registry.State             // fold of stops
+	owners   map[string]string           // ids of stopped clients by RedirectOwner; nil: to be made from stops
 	list     *registry.StopList
 	listHash string
 	former   []formerList // the last lists, the current one at the end

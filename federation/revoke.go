@@ -4,6 +4,7 @@ package federation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/comity-network/comity/registry"
@@ -11,6 +12,9 @@ import (
 
 func (d *drafting) revocation(ctx context.Context, v registry.Revocation) (*registry.Record, error) {
 	state, err := d.client(ctx, v.Client)
+	if errors.Is(err, registry.ErrNotFound) && registry.IsClientURL(v.Client) {
+		state, err = registry.ClientState{ID: v.Client, Status: registry.ClientActive}, nil // stopped for the first time
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -57,10 +61,12 @@ func suspendedBy(state registry.ClientState, issuer string) bool {
 // memberRevocation is about another broker's client: a suspension for a bounded
 // time, or a vote to ban it.
 func (d *drafting) memberRevocation(v registry.Revocation, home string) (*registry.Record, error) {
-	switch v.Action {
-	case registry.Reinstate:
+	switch {
+	case home == "" && v.Action == registry.Reinstate:
+		return nil, fmt.Errorf("%w: nobody can reinstate %s, which has no home broker; a suspension of it ends by itself", registry.ErrConflict, v.Client)
+	case v.Action == registry.Reinstate:
 		return nil, fmt.Errorf("%w: only its home %s can reinstate client %s; a suspension by another member ends by itself", registry.ErrConflict, home, v.Client)
-	case registry.Revoke:
+	case v.Action == registry.Revoke:
 		for _, e := range d.history {
 			if r := e.Record; r.Issuer == d.issuer && r.Revocation != nil && r.Revocation.Action == registry.Revoke {
 				return nil, fmt.Errorf("%w: this broker has voted to revoke client %s already", registry.ErrConflict, v.Client)

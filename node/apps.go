@@ -14,7 +14,9 @@ import (
 	"github.com/comity-network/comity/internal/jws"
 	"github.com/comity-network/comity/internal/strictjson"
 	"github.com/comity-network/comity/node/admin"
+	"github.com/comity-network/comity/node/oauth"
 	"github.com/comity-network/comity/registry"
+	"github.com/comity-network/comity/site/protocol"
 )
 
 // secretHashMember is the member that only the broker itself may set.
@@ -30,7 +32,12 @@ func (n *Node) RegisterApp(ctx context.Context, draft admin.AppDraft) (admin.App
 	if err != nil {
 		return admin.App{}, err
 	}
-	return n.appendApp(ctx, federation.Draft{Registration: &registry.Registration{}}, members, secret)
+	app, err := n.appendApp(ctx, registry.Registration{}, members, secret)
+	if err == nil && draft.Manage {
+		app.RegistrationToken, err = n.registration.Manage(ctx, app.ClientID)
+		app.RegistrationURI = n.registration.URI(app.ClientID)
+	}
+	return app, err
 }
 
 // UpdateApp implements admin.Operations.
@@ -62,8 +69,8 @@ func (n *Node) UpdateApp(ctx context.Context, change admin.AppChange) (admin.App
 			return admin.App{}, err
 		}
 	}
-	next := &registry.Registration{Client: change.ClientID, Compromised: change.Compromised}
-	return n.appendApp(ctx, federation.Draft{Registration: next}, members, secret)
+	next := registry.Registration{Client: change.ClientID, Compromised: change.Compromised}
+	return n.appendApp(ctx, next, members, secret)
 }
 
 // RotateSecret implements admin.Operations.
@@ -85,29 +92,38 @@ func (n *Node) RotateSecret(ctx context.Context, id admin.AppID) (admin.App, err
 	if err != nil {
 		return admin.App{}, err
 	}
-	next := &registry.Registration{Client: id.ClientID, Compromised: id.Compromised}
-	return n.appendApp(ctx, federation.Draft{Registration: next}, members, secret)
+	next := registry.Registration{Client: id.ClientID, Compromised: id.Compromised}
+	return n.appendApp(ctx, next, members, secret)
 }
 
-// appendApp checks members as client metadata, appends the draft with them and
-// shows the client as it is then.
-func (n *Node) appendApp(ctx context.Context, draft federation.Draft, members map[string]json.RawMessage, secret string) (admin.App, error) {
+// appendApp checks members as client metadata, appends the registration with
+// them and shows the client as it is then.
+func (n *Node) appendApp(ctx context.Context, r registry.Registration, members map[string]json.RawMessage, secret string) (admin.App, error) {
 	data, err := json.Marshal(members)
 	if err != nil {
 		return admin.App{}, err
 	}
-	draft.Registration.ClientMetadata, err = registry.ParseMetadata(data)
+	if r.ClientMetadata, err = registry.ParseMetadata(data); err != nil {
+		return admin.App{}, err
+	}
+	id, err := n.appendRegistration(ctx, r)
 	if err != nil {
 		return admin.App{}, err
 	}
-	record, index, err := n.replica.Append(ctx, draft)
-	if err != nil {
-		return admin.App{}, err
-	}
-	n.awaitMembers(ctx, index+1)
-	app, err := n.ShowApp(ctx, admin.AppID{ClientID: record.ClientID()})
+	app, err := n.ShowApp(ctx, admin.AppID{ClientID: id})
 	app.ClientSecret = secret
 	return app, err
+}
+
+// appendRegistration signs and logs a registration, whoever wants it, and
+// returns the client_id when other members have had time to store it.
+func (n *Node) appendRegistration(ctx context.Context, r registry.Registration) (string, error) {
+	record, index, err := n.replica.Append(ctx, federation.Draft{Registration: &r})
+	if err != nil {
+		return "", err
+	}
+	n.awaitMembers(ctx, index+1)
+	return record.ClientID(), nil
 }
 
 // ownClient returns a client that this broker may change.
@@ -123,10 +139,13 @@ func (n *Node) ownClient(ctx context.Context, id string) (registry.ClientState, 
 }
 
 func (n *Node) client(ctx context.Context, id string) (registry.ClientState, error) {
-	if err := registry.ParseCID(id); err != nil {
-		return registry.ClientState{}, fmt.Errorf("%q is not a client_id (they begin with bafkrei): comity app list shows them", id)
+	if err := registry.CheckClientID(id); err != nil {
+		return registry.ClientState{}, fmt.Errorf("%q is not a client_id (they begin with bafkrei, or are an https URL): comity app list shows them", id)
 	}
 	state, err := n.replica.Client(ctx, id)
+	if errors.Is(err, registry.ErrNotFound) && registry.IsClientURL(id) {
+		return registry.ClientState{ID: id, HomeStatus: registry.BrokerActive, Status: registry.ClientActive}, nil
+	}
 	if errors.Is(err, registry.ErrNotFound) {
 		return state, fmt.Errorf("no broker of this federation has registered %s: comity app list shows the clients", id)
 	}
@@ -138,6 +157,9 @@ func membersOf(metadata json.RawMessage) (map[string]json.RawMessage, error) {
 	members := map[string]json.RawMessage{}
 	if err := strictjson.Unmarshal(metadata, &members); err != nil {
 		return nil, fmt.Errorf("client metadata: %w", err)
+	}
+	if uses := members[oauth.UsesMember]; uses != nil && string(uses) != `"`+protocol.UseOnce+`"` && string(uses) != `"`+protocol.UseWindow+`"` && string(uses) != "null" {
+		return nil, fmt.Errorf("client metadata: %s must be %q or %q", oauth.UsesMember, protocol.UseOnce, protocol.UseWindow)
 	}
 	if members[secretHashMember] != nil {
 		return nil, fmt.Errorf("client metadata: %s is made by the broker; leave it out", secretHashMember)

@@ -17,24 +17,25 @@ import (
 
 // Config says how a node runs. The zero value of a field is its default.
 type Config struct {
-	DataDir        string
-	Issuer         string         // default: http://127.0.0.1:8080
-	Organisation   string         // who runs the broker, for people; default: the issuer's host
-	Listen         string         // host:port; default: the issuer's on loopback, else 127.0.0.1:8080
-	Store          string         // sqlite:PATH; default: comity.db in DataDir
-	TLSCert        string         // PEM files; both or none
-	TLSKey         string         //
-	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
-	ListedSites    bool           // serve only sites that the operator allowed
-	SAMLProviders  []string       // files: metadata of identity providers whose SAML assertions are grants
-	JWTIssuers     []string       // files: issuers whose JWTs are grants; see readIssuers
-	PasswordGrant  bool           // apps that are registered for it may send passwords
-	AllowPrivate   bool           // development: sites and brokers on private and loopback addresses, by http
-	P2P            []string       // multiaddrs for the other members, TCP and QUIC; default: see p2p.go
-	P2PAnnounce    []string       // what the others are told instead of P2P, where an address is translated
-	Join           string         // issuer of a member of the federation to join; "": found one
-	Log            *slog.Logger
-	Now            func() time.Time
+	DataDir          string
+	Issuer           string         // default: http://127.0.0.1:8080
+	Organisation     string         // who runs the broker, for people; default: the issuer's host
+	Listen           string         // host:port; default: the issuer's on loopback, else 127.0.0.1:8080
+	Store            string         // sqlite:PATH; default: comity.db in DataDir
+	TLSCert          string         // PEM files; both or none
+	TLSKey           string         //
+	TrustedProxies   []netip.Prefix // whose X-Forwarded-For is believed
+	ListedSites      bool           // serve only sites that the operator allowed
+	SAMLProviders    []string       // files: metadata of identity providers whose SAML assertions are grants
+	JWTIssuers       []string       // files: issuers whose JWTs are grants; see readIssuers
+	PasswordGrant    bool           // apps that are registered for it may send passwords
+	OpenRegistration bool           // anybody may register a client that is known here alone
+	AllowPrivate     bool           // development: sites and brokers on private and loopback addresses, by http
+	P2P              []string       // multiaddrs for the other members, TCP and QUIC; default: see p2p.go
+	P2PAnnounce      []string       // what the others are told instead of P2P, where an address is translated
+	Join             string         // issuer of a member of the federation to join; "": found one
+	Log              *slog.Logger
+	Now              func() time.Time
 }
 
 // DefaultIssuer is the issuer of a node that was told none.

@@ -7,9 +7,11 @@
 //	federation.Replica      the records, and what they say of each client
 //	federation.Network      brings them to the other members, and theirs here
 //	membership.Desk         who comes into the federation, and who leaves
+//	urlclient.Clients       the replica's clients, and those that describe themselves
 //	oauth.Server            mints tokens for clients that the replica vouches for
 //	accounts.Accounts       the people of the organisation that runs the broker
 //	login.Pages             where they log in and decide
+//	registration.Server     lets clients register themselves
 //	notify.Sender, Outbox   tell sites of tokens and stops
 //	sites.Directory         knows the sites
 //	publish.Handler         shows the records to everybody
@@ -43,8 +45,10 @@ import (
 	"github.com/comity-network/comity/node/membership"
 	"github.com/comity-network/comity/node/notify"
 	"github.com/comity-network/comity/node/oauth"
+	"github.com/comity-network/comity/node/registration"
 	"github.com/comity-network/comity/node/sites"
 	"github.com/comity-network/comity/node/store"
+	"github.com/comity-network/comity/node/urlclient"
 	"github.com/comity-network/comity/registry"
 )
 
@@ -54,14 +58,15 @@ type Node struct {
 	log     *slog.Logger
 	started time.Time
 
-	lock    *filelock.Lock
-	keys    keys
-	store   *store.Store
-	replica *federation.Replica
-	peers   *http.Client // guarded, for other brokers
-	network *federation.Network
-	desk    *membership.Desk
-	backlog backlog // what is to be caught up before this broker is fresh
+	lock      *filelock.Lock
+	keys      keys
+	store     *store.Store
+	replica   *federation.Replica
+	peers     *http.Client // guarded, for other brokers
+	strangers *http.Client // guarded, for clients that describe themselves
+	network   *federation.Network
+	desk      *membership.Desk
+	backlog   backlog // what is to be caught up before this broker is fresh
 
 	joining   *membership.Joining   // what was intended before the start; nil: nothing
 	applicant *membership.Applicant // nil: this node does not ask for membership
@@ -73,7 +78,11 @@ type Node struct {
 	oauth  *oauth.Server
 	people *accounts.Accounts
 	login  *login.Pages
-	tls    *certificate // nil: plain HTTP, on loopback or behind a proxy
+
+	registration *registration.Server
+	clients      registration.Clients // of the federation, and those that registered here alone
+
+	tls *certificate // nil: plain HTTP, on loopback or behind a proxy
 }
 
 // Open opens the data directory, founding a federation of one on the first
@@ -85,7 +94,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, log: cfg.Log, started: cfg.Now()}
 	for _, step := range []func(context.Context) error{
-		n.openDirectory, n.openAccounts, n.openTLS, n.openReplica, n.openMembership, n.openSites, n.openOAuth, n.openNetwork, n.announce,
+		n.openDirectory, n.openAccounts, n.openTLS, n.openReplica, n.openMembership, n.openSites, n.openOAuth, n.openRegistration, n.openNetwork, n.announce,
 	} {
 		if err := step(ctx); err != nil {
 			n.Close()
@@ -190,8 +199,17 @@ func (n *Node) openOAuth(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	own, err := guard.OwnAddresses()
+	if err != nil {
+		return err
+	}
+	n.strangers = guard.New(guard.Config{AllowPrivate: n.cfg.AllowPrivate, Own: own})
+	n.clients = registration.Clients{
+		Clients: urlclient.New(urlclient.Config{Replica: n.replica, HTTP: n.strangers, Now: n.cfg.Now}),
+		Issuer:  n.cfg.Issuer, Store: n.store, Now: n.cfg.Now,
+	}
 	n.login, err = login.New(login.Config{
-		Issuer: n.cfg.Issuer, Organisation: n.cfg.Organisation, Accounts: n.people, Clients: n.replica,
+		Issuer: n.cfg.Issuer, Organisation: n.cfg.Organisation, Accounts: n.people, Clients: n.clients,
 		Broker: func() login.Broker { return n.oauth }, Now: n.cfg.Now, Log: n.log,
 	})
 	if err != nil {
@@ -201,10 +219,10 @@ func (n *Node) openOAuth(ctx context.Context) (err error) {
 		n.log.Warn("apps may send people's passwords (--password-grant), which RFC 9700 forbids: switch it off as soon as no app needs it")
 	}
 	n.oauth, err = oauth.New(oauth.Config{
-		Issuer: n.cfg.Issuer, Federation: n.federation, Clients: n.replica, Sites: n.sites,
+		Issuer: n.cfg.Issuer, Federation: n.federation, Clients: n.clients, Sites: n.sites,
 		Sender: n.sender, Store: n.store, TokenKey: n.tokenKey, TokenKeys: n.tokenKeys,
 		People: n.login, IDTokens: idTokens, Subject: n.people.Subject, PasswordGrant: n.cfg.PasswordGrant,
-		SAML: providers, JWTIssuers: issuers,
+		SAML: providers, JWTIssuers: issuers, Registration: true,
 		Fresh: n.fresh, MaxAge: func() int64 { return n.replica.Chain().Latest().MaxAge }, Now: n.cfg.Now, Log: n.log,
 	})
 	if err != nil {
@@ -253,8 +271,10 @@ func (n *Node) Close() error {
 	if n.network != nil {
 		errs = append(errs, n.network.Close())
 	}
-	if n.peers != nil {
-		n.peers.CloseIdleConnections()
+	for _, client := range []*http.Client{n.peers, n.strangers} {
+		if client != nil {
+			client.CloseIdleConnections()
+		}
 	}
 	if n.sites != nil {
 		errs = append(errs, n.sites.Close())

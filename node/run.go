@@ -115,6 +115,8 @@ func (n *Node) handler() (http.Handler, error) {
 	for _, page := range []string{"/login", "/login/decision", "/logout", "/account", "/device"} {
 		mux.Handle(prefix+page, n.login.Handler())
 	}
+	mux.Handle(prefix+"/oauth/register", n.registration.Handler())
+	mux.Handle(prefix+"/oauth/register/", n.registration.Handler())
 	mux.Handle(prefix+"/federation", http.StripPrefix(prefix, shown))
 	mux.Handle(prefix+"/federation/", http.StripPrefix(prefix, shown))
 	mux.Handle("POST "+prefix+"/federation/events", n.poller)

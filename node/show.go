@@ -16,18 +16,21 @@ func (n *Node) ShowApp(ctx context.Context, id admin.AppID) (admin.App, error) {
 	if err != nil {
 		return admin.App{}, err
 	}
+	app := describeApp(state)
+	for _, record := range state.Because {
+		app.Records = append(app.Records, record.Raw)
+	}
+	if state.Registration == nil { // it describes itself
+		return app, nil
+	}
 	proof, err := n.replica.Proof(ctx, id.ClientID)
 	if err != nil {
 		return admin.App{}, err
 	}
-	app := describeApp(state)
 	app.Log, app.Index = proof.Log, proof.Index
 	app.Registration = state.Registration.Raw
 	if app.Acknowledged, err = n.holders(ctx, id.ClientID); err != nil {
 		return admin.App{}, err
-	}
-	for _, record := range state.Because {
-		app.Records = append(app.Records, record.Raw)
 	}
 	members, err := registeredMembers(state)
 	if err != nil {
@@ -39,8 +42,12 @@ func (n *Node) ShowApp(ctx context.Context, id admin.AppID) (admin.App, error) {
 
 // describeApp is the part of a client that lists show too.
 func describeApp(state registry.ClientState) admin.App {
+	name := ""
+	if state.Registration != nil {
+		name = state.Registration.Registration.Name
+	}
 	return admin.App{
-		ClientID: state.ID, Name: state.Registration.Registration.Name,
+		ClientID: state.ID, Name: name,
 		State: string(state.Status), Home: state.Home, Reason: state.Reason,
 		Since: state.Since, Until: state.Until, Cutoff: state.Cutoff,
 		Sequence: state.Sequence, Index: state.Index,

@@ -27,15 +27,24 @@ func (n *Node) StopApp(ctx context.Context, stop admin.Stop, progress func(admin
 	if _, err := n.client(ctx, stop.ClientID); err != nil {
 		return err
 	}
+	record, index, err := n.recordStop(ctx, stop)
+	if err != nil {
+		return err
+	}
+	return n.watchStop(ctx, stop, record, index, began, progress)
+}
+
+// recordStop signs and logs a stop.
+func (n *Node) recordStop(ctx context.Context, stop admin.Stop) (*registry.Record, int64, error) {
 	body := n.revocation(stop)
 	record, index, err := n.replica.Append(ctx, federation.Draft{Revocation: &body})
 	if err != nil {
-		return err
+		return nil, 0, err
 	}
 	n.log.Info("stop recorded", slog.Group("audit",
 		"event", "app-"+string(stop.Action), "client", stop.ClientID, "reason", stop.Reason,
 		"note", stop.Note, "record", record.CID, "index", index))
-	return n.watchStop(ctx, stop, record, index, began, progress)
+	return record, index, nil
 }
 
 // watchStop reports who has acknowledged a stop, at once and at every change,

@@ -78,15 +78,20 @@ import (
 //     reinstatements that took effect, and others' suspensions that were not
 //     void, alive or not.
 //  20. A client whose home is not active is suspended with it.
+//  21. A client whose id is a URL has no home and no registration: rules 6 to
+//     11 and 20 say nothing of it, and all members are the other members.
 func Fold(chain *Chain, entries []Entry, forks []Fork, now time.Time) *State {
 	f := &folder{chain: chain, now: now.Unix(), clients: map[string]*dossier{}, brokers: map[string]Entry{}}
 	f.file(entries)
 	f.judgeSuspensions()
 	state := &State{Brokers: f.foldBrokers(forks), Clients: make(map[string]ClientState, len(f.clients))}
 	for id, d := range f.clients {
-		if d.first.Record != nil && d.first.Index >= 0 {
+		url := IsClientURL(id)
+		if url && len(d.foreign)+len(d.votes) > 0 || d.first.Record != nil && d.first.Index >= 0 {
 			c := f.foldClient(id, d)
-			c.HomeStatus = state.Brokers[c.Home].Status
+			if c.HomeStatus = state.Brokers[c.Home].Status; url {
+				c.HomeStatus = BrokerActive // rule 21
+			}
 			if c.Status == ClientActive && c.HomeStatus != BrokerActive {
 				c.Status = ClientSuspended // rule 20
 			}

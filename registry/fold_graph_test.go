@@ -187,8 +187,14 @@ func (g *graph) charter(options map[string]string) string {
 	return g.chain.Latest().CID
 }
 
+// clientURL is a client that describes itself; "url" in a graph.
+const clientURL = "https://app.example/oauth/client.json"
+
 // id is the client_id of a client that was drawn, or of one that never was.
 func (g *graph) id(client string) string {
+	if client == "url" {
+		return clientURL
+	}
 	if r := g.nodes[client+".reg"]; r != nil {
 		return r.CID
 	}

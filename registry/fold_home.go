@@ -19,6 +19,9 @@ type history struct {
 // foldHistory applies rules 6 to 11 to what the home itself wrote.
 func foldHistory(id string, d *dossier) history {
 	first := d.first.Record
+	if first == nil { // rule 21
+		return history{state: ClientState{ID: id}}
+	}
 	h := history{state: ClientState{
 		ID: id, Home: first.Issuer, First: first, Registration: first, Index: d.first.Index, Last: first.CID,
 	}}

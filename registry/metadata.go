@@ -119,6 +119,15 @@ func ParseMetadata(data []byte) (ClientMetadata, error) {
 	return m, nil
 }
 
+// Document returns the metadata as the JSON object that ParseMetadata reads.
+func (m *ClientMetadata) Document() ([]byte, error) {
+	body, err := encode(m)
+	if err != nil {
+		return nil, err
+	}
+	return withExtra(body, m.Extra, m.fields())
+}
+
 // refused are members that have no place in a public log that is for ever.
 var refused = map[string]string{
 	"contacts":                  "contacts are addresses of people, and a log is public and for ever: put them on the page at client_uri",

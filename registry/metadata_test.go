@@ -239,3 +239,15 @@ func TestUnknownMembers(t *testing.T) {
 		t.Errorf("no JSON in Extra: %v", err)
 	}
 }
+
+// Metadata survive being written down and read again.
+func TestMetadataDocument(t *testing.T) {
+	const given = `{"client_name":"A <&>","redirect_uris":["https://app.example/cb"],"token_endpoint_auth_method":"none","dpop_bound_access_tokens":true,"x_a":[1,2.50],"x_b":"y"}`
+	m, err := registry.ParseMetadata([]byte(given))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if document, err := m.Document(); err != nil || string(document) != given {
+		t.Errorf("document %s, %v", document, err)
+	}
+}

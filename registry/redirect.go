@@ -32,6 +32,20 @@ func CheckRedirectURI(uri string, native bool) error {
 	return u.checkCanonical(uri)
 }
 
+// RedirectOwner returns what names the owner of a checked redirect URI: its host
+// in lower case, or a scheme of its own. It is empty for a loopback address,
+// which belongs to whoever sits before it.
+func RedirectOwner(uri string) string {
+	u, err := readURI(uri)
+	switch {
+	case err != nil || u.loopback():
+		return ""
+	case u.scheme == "https":
+		return u.host
+	}
+	return u.scheme + ":"
+}
+
 func isReverseDomain(scheme string) bool {
 	labels := strings.Split(scheme, ".")
 	return len(labels) >= 2 && !slices.ContainsFunc(labels, func(l string) bool { return !isLabel(l) })

@@ -287,3 +287,20 @@ func TestCheckIssuer(t *testing.T) {
 		}
 	}
 }
+
+func TestRedirectOwner(t *testing.T) {
+	for uri, want := range map[string]string{
+		"https://app.example/cb":           "app.example",
+		"https://app.example:8443/cb?x=1":  "app.example",
+		"https://[2001:db8::1]/cb":         "[2001:db8::1]",
+		"http://127.0.0.1:7/cb":            "",
+		"https://127.0.0.1/cb":             "",
+		"http://[::1]/cb":                  "",
+		"com.example.app:/cb":              "com.example.app:",
+		"https://app.example/cb#malformed": "",
+	} {
+		if got := registry.RedirectOwner(uri); got != want {
+			t.Errorf("RedirectOwner(%q) = %q, expected %q", uri, got, want)
+		}
+	}
+}

@@ -66,8 +66,8 @@ func (r *Revocation) check() error {
 	if err := r.Claims.check(); err != nil {
 		return err
 	}
-	if err := checkCID("client_id", r.Client); err != nil {
-		return err
+	if err := CheckClientID(r.Client); err != nil {
+		return relabel(err, "client_id")
 	}
 	if !slices.Contains([]Action{Suspend, Reinstate, Revoke}, r.Action) {
 		return wrong(classValue, "action", "action is %.30q: use suspend, reinstate or revoke", r.Action)
@@ -113,6 +113,8 @@ func (r *Revocation) checkChain() error {
 	switch {
 	case r.Sequence == 0 && r.Previous == "":
 		return nil
+	case IsClientURL(r.Client):
+		return wrong(classUnwanted, "seq", "a client with a URL as its client_id has no home broker: leave out seq and prev")
 	case r.Sequence == 0:
 		return wrong(classMissing, "seq", "seq is missing beside prev: the home broker gives both, others neither")
 	}

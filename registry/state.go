@@ -34,7 +34,7 @@ const (
 // the passing of time alone only when Until comes.
 type ClientState struct {
 	ID            string
-	Home          string       // issuer of the home broker
+	Home          string       // issuer of the home broker; empty: none, ID is a URL (IsClientURL)
 	HomeStatus    BrokerStatus // other than active: the client is stopped with its home
 	Status        ClientStatus
 	Reason        string    // of the stop, as its author gave it; empty when active, disputed or stopped with its home
@@ -44,7 +44,7 @@ type ClientState struct {
 	LeastSequence int64     // registrations with a lower seq hold compromised credentials
 	CompromisedAt int64     // iat of the registration that says so; 0: none does
 	First         *Record   // the registration with seq 0
-	Registration  *Record   // the newest registration that counts
+	Registration  *Record   // the newest registration that counts; nil: ID is a URL
 	Index         int64     // its log index
 	Because       []*Record // the records that justify the stop; empty when active or stopped with its home
 	Sequence      int64     // highest seq of the home's unbroken history

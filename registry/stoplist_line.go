@@ -40,7 +40,7 @@ func (l *StopList) readBroker(issuer string, status BrokerStatus) error {
 
 func (l *StopList) readClient(fields []string) error {
 	s := Stop{Client: fields[0], Status: ClientStatus(fields[1])}
-	if err := ParseCID(s.Client); err != nil {
+	if err := CheckClientID(s.Client); err != nil {
 		return wrong(classValue, "client_id", "%v", err)
 	}
 	if s.Status != ClientSuspended && s.Status != ClientRevoked && s.Status != ClientDisputed {
@@ -65,7 +65,7 @@ func (l *StopList) readClient(fields []string) error {
 }
 
 func readNumber(into map[string]int64, kind, id, number string, limit int64) error {
-	if err := ParseCID(id); err != nil {
+	if err := CheckClientID(id); err != nil {
 		return wrong(classValue, "client_id", "%v", err)
 	}
 	n, ok := decimal(number, limit)

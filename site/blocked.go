@@ -38,7 +38,7 @@ func (s *Site) serveBlocked(w http.ResponseWriter, r *http.Request) {
 		Federation: report.Name, Confirmed: webpage.Stamp(report.CertifiedAt),
 	}
 	for _, b := range blocked {
-		data.Apps = append(data.Apps, blockedRow{b.Name, b.ID, webpage.Host(b.Home), b.Status, b.Reason, webpage.Stamp(b.Until)})
+		data.Apps = append(data.Apps, blockedRow{b.Name, b.ID, webpage.Registrar(b.Home, b.ID), b.Status, b.Reason, webpage.Stamp(b.Until)})
 	}
 	if report.Fresh != nil {
 		data.Stale = "This site refuses all apps: " + report.Fresh.Error()

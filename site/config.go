@@ -57,6 +57,12 @@ type Config struct {
 	// return_to: a path and query of this origin to come back to.
 	LoginURL string
 
+	// SelfDescribed lets in apps that no broker has registered: their client_id is
+	// the https URL of a document in which they describe themselves (client id
+	// metadata documents), which the site then fetches. The pages say that nobody
+	// else vouches for them; the federation can stop them like all others.
+	SelfDescribed bool
+
 	// WhenStale is what becomes of requests while the site cannot know what is
 	// stopped.
 	WhenStale StalePolicy

@@ -94,7 +94,7 @@ func (s *Site) serveGrants(w http.ResponseWriter, r *http.Request) {
 	rows := make([]grantRow, len(grants))
 	for i, g := range grants {
 		rows[i] = grantRow{
-			g.ClientName, webpage.Host(g.Home), webpage.Stamp(g.CreatedAt), webpage.Stamp(g.UsedAt), g.Stopped,
+			g.ClientName, webpage.Registrar(g.Home, g.ClientID), webpage.Stamp(g.CreatedAt), webpage.Stamp(g.UsedAt), g.Stopped,
 			s.secret.Seal(sealEnd, endForm{user, g.ID}), s.scopeTexts(g.Scope),
 		}
 	}

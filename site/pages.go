@@ -62,7 +62,7 @@ func (s *Site) consentPage(w http.ResponseWriter, client *trust.Client, q *authR
 	webpage.Headers(w, webpage.FormTarget(q.RedirectURI))
 	s.render(w, http.StatusOK, "consent.html", consentData{
 		frame: s.frame("Connect an app"),
-		App:   client.Name, RedirectHost: webpage.Destination(q.RedirectURI), Home: webpage.Host(client.Home), Broker: webpage.Host(q.Broker),
+		App:   client.Name, RedirectHost: webpage.Destination(q.RedirectURI), Home: webpage.Registrar(client.Home, client.ID), Broker: webpage.Host(q.Broker),
 		URI: client.URI, URIHost: webpage.Host(client.URI), PolicyURI: client.PolicyURI,
 		Scopes: s.scopeTexts(q.Scope), Form: form,
 	})

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 
+	"github.com/comity-network/comity/internal/clientdoc"
 	"github.com/comity-network/comity/internal/jws"
 	"github.com/comity-network/comity/internal/webpage"
 	"github.com/comity-network/comity/registry"
@@ -164,7 +165,7 @@ func (s *Site) verify(ctx context.Context, q *authRequest) (*trust.Client, error
 	}
 	client, err := s.trust.Client(ctx, q.Broker, q.ClientID)
 	if err != nil {
-		return nil, clientProblem(q.Broker, err)
+		return nil, clientProblem(q, err)
 	}
 	if !client.AllowsRedirect(q.RedirectURI) {
 		return nil, bad(http.StatusBadRequest, "The address that the app wants the answer sent to is not one that it has registered.", nil)
@@ -176,8 +177,10 @@ func (s *Site) verify(ctx context.Context, q *authRequest) (*trust.Client, error
 }
 
 // clientProblem says what it means that a client could not be verified.
-func clientProblem(broker string, err error) *badRequest {
+func clientProblem(q *authRequest, err error) *badRequest {
 	switch {
+	case registry.IsClientURL(q.ClientID) && (errors.Is(err, clientdoc.ErrUnreachable) || errors.Is(err, clientdoc.ErrNone) || errors.Is(err, registry.ErrForm)):
+		return bad(http.StatusBadGateway, "The app describes itself at "+q.ClientID+", and that could not be read: "+err.Error()+".", err)
 	case errors.Is(err, registry.ErrNotFound):
 		return bad(http.StatusBadRequest, "This app is not registered in the federation.", err)
 	case errors.Is(err, registry.ErrRevoked):
@@ -185,7 +188,7 @@ func clientProblem(broker string, err error) *badRequest {
 	case errors.Is(err, registry.ErrStale):
 		return bad(http.StatusServiceUnavailable, "This site cannot find out right now which apps were stopped. Try again in a minute.", err)
 	}
-	return bad(http.StatusBadGateway, "The broker "+webpage.Host(broker)+" could not prove who this app is. Try again in a minute.", err)
+	return bad(http.StatusBadGateway, "The broker "+webpage.Host(q.Broker)+" could not prove who this app is. Try again in a minute.", err)
 }
 
 // judge checks what may be answered to the client.

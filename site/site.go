@@ -5,9 +5,11 @@ package site
 import (
 	"context"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/comity-network/comity/internal/guard"
 	"github.com/comity-network/comity/internal/seal"
 	"github.com/comity-network/comity/internal/style"
 	"github.com/comity-network/comity/internal/webpage"
@@ -63,11 +65,30 @@ func (s *Site) load(ctx context.Context) error {
 	if s.secret, err = loadSecret(ctx, s.store); err != nil {
 		return err
 	}
+	strangers, err := s.strangers()
+	if err != nil {
+		return err
+	}
 	s.trust, err = trust.Open(ctx, trust.Config{
-		ID: s.config.Federation, Brokers: s.config.Brokers, Witnesses: s.config.Witnesses, Memory: s.store, HTTP: s.config.Client,
+		ID: s.config.Federation, Brokers: s.config.Brokers, Witnesses: s.config.Witnesses, Memory: s.store,
+		HTTP: s.config.Client, Strangers: strangers,
 		Now: s.config.Now, Elapsed: elapsed(s.config.Now), Log: s.config.Log,
 	})
 	return err
+}
+
+// strangers is the client for documents at addresses that apps choose; nil where
+// the owner wants none. A site that is itself on plain http, in development, may
+// reach private addresses.
+func (s *Site) strangers() (*http.Client, error) {
+	if !s.config.SelfDescribed {
+		return nil, nil
+	}
+	own, err := guard.OwnAddresses()
+	if err != nil {
+		return nil, err
+	}
+	return guard.New(guard.Config{AllowPrivate: strings.HasPrefix(s.config.Resource, "http://"), Own: own}), nil
 }
 
 // loadSecret returns the site's secret, which is made once and shared by all
@@ -80,7 +101,12 @@ func loadSecret(ctx context.Context, st *store.Store) ([]byte, error) {
 // Close frees what New opened; the database stays open.
 func (s *Site) Close() error {
 	var err error
-	s.closing.Do(func() { err = s.store.Close() })
+	s.closing.Do(func() {
+		if s.trust.Strangers != nil {
+			s.trust.Strangers.CloseIdleConnections()
+		}
+		err = s.store.Close()
+	})
 	return err
 }
 

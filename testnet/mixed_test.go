@@ -22,7 +22,7 @@ var first = os.Getenv("COMITY_FIRST")
 
 // TestMixedVersions: members are not updated all at once. Whichever of them
 // runs which version, they federate, admit, log in and stop; and what one of
-// them does not know in a record reaches the next untouched.
+// them does not know in a record reaches the next untouched. fault 73
 func TestMixedVersions(t *testing.T) {
 	if first == "" {
 		t.Fatal("COMITY_FIRST does not name the binary of the first version: run .ci/mixed")

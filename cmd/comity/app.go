@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/comity-network/comity/node/admin"
+	"github.com/comity-network/comity/registry"
 )
 
 type appCmd struct {
@@ -17,6 +18,10 @@ type appCmd struct {
 	RotateSecret appRotateCmd    `cmd:"" help:"Give an app a new secret; the old one ends at once."`
 	Show         appShowCmd      `cmd:"" help:"Show any app of the federation: registration, state and why, log position."`
 	List         appListCmd      `cmd:"" help:"List apps."`
+	Promote      appPromoteCmd   `cmd:"" help:"Register an app that has registered itself at this broker alone."`
+	Token        appTokenCmd     `cmd:"" help:"Make a token with which apps register themselves."`
+	Tokens       appTokensCmd    `cmd:"" help:"List these tokens."`
+	EndToken     appEndTokenCmd  `cmd:"" help:"End one of these tokens."`
 	Suspend      appSuspendCmd   `cmd:"" help:"Stop an app for a time, everywhere."`
 	Reinstate    appReinstateCmd `cmd:"" help:"End a suspension."`
 	Revoke       appRevokeCmd    `cmd:"" help:"Stop an app for good, everywhere."`
@@ -38,6 +43,7 @@ type metadataFlags struct {
 
 type appRegisterCmd struct {
 	Name          string `placeholder:"N" help:"The name that users see when they are asked for consent."`
+	Manage        bool   `help:"Print a token with which the app itself can read, change and end its registration (RFC 7592)."`
 	metadataFlags `embed:""`
 }
 
@@ -71,9 +77,10 @@ func (c appRegisterCmd) Run(e *environment) error {
 		return err
 	}
 	var app admin.App
-	if err := e.node().Call(e.ctx, "/app/register", admin.AppDraft{Metadata: body}, &app); err != nil {
+	if err := e.node().Call(e.ctx, "/app/register", admin.AppDraft{Metadata: body, Manage: c.Manage}, &app); err != nil {
 		return err
 	}
+	e.warnGrants(app)
 	return e.printApp(app)
 }
 
@@ -113,7 +120,29 @@ func (c appUpdateCmd) Run(e *environment) error {
 	if err := e.node().Call(e.ctx, "/app/update", change, &app); err != nil {
 		return err
 	}
+	e.warnGrants(app)
 	return e.printApp(app)
+}
+
+// risky says what is wrong with grants that RFC 9700 advises against.
+var risky = map[string]string{
+	registry.GrantImplicit: "implicit sends access tokens through the browser, where others can read them; use authorization_code with PKCE, or " + registry.GrantOneTimeToken,
+	registry.GrantPassword: "password lets the app see people's passwords, and works only at brokers that run with --password-grant; use authorization_code with PKCE",
+}
+
+// warnGrants says what the operator should know of the grants of an app.
+func (e *environment) warnGrants(app admin.App) {
+	var m struct {
+		GrantTypes []string `json:"grant_types"`
+	}
+	if json.Unmarshal(app.Metadata, &m) != nil {
+		return // the answer is shown as it is
+	}
+	for _, grant := range m.GrantTypes {
+		if why := risky[grant]; why != "" {
+			fmt.Fprintf(e.err, "warning: the grant type %s (RFC 9700)\n", why)
+		}
+	}
 }
 
 type appRotateCmd struct {
@@ -144,9 +173,13 @@ func (c appShowCmd) Run(e *environment) error {
 type appListCmd struct {
 	After string `placeholder:"ID" help:"Begin after this client_id (the list comes in pages)."`
 	Limit int    `default:"100" help:"Apps on a page, at most 1000."`
+	Local bool   `help:"List the apps that have registered themselves at this broker alone (comity run --open-registration)."`
 }
 
 func (c appListCmd) Run(e *environment) error {
+	if c.Local {
+		return c.local(e)
+	}
 	var list admin.AppList
 	if err := e.node().Call(e.ctx, "/app/list", admin.Page{After: c.After, Limit: c.Limit}, &list); err != nil {
 		return err
@@ -172,6 +205,10 @@ func (e *environment) printApp(a admin.App) error {
 		row(w, "client_id", a.ClientID)
 		if a.ClientSecret != "" {
 			row(w, "client_secret", a.ClientSecret+"   (shown once: store it now)")
+		}
+		if a.RegistrationToken != "" {
+			row(w, "registration_access_token", a.RegistrationToken+"   (shown once: store it now)")
+			row(w, "registration_client_uri", a.RegistrationURI)
 		}
 		row(w, "name", a.Name)
 		row(w, "state", a.State)

@@ -30,6 +30,7 @@ type configFile struct {
 	SAMLIDP               []string `toml:"saml_idp"`
 	JWTIssuer             []string `toml:"jwt_issuer"`
 	PasswordGrant         *bool    `toml:"password_grant"`
+	OpenRegistration      *bool    `toml:"open_registration"`
 	AllowPrivateAddresses *bool    `toml:"allow_private_addresses"`
 }
 

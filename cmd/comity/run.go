@@ -30,6 +30,7 @@ type runCmd struct {
 	SAMLIDP               []string        `name:"saml-idp" type:"path" placeholder:"FILE" sep:"none" help:"Metadata of a SAML identity provider whose assertions are taken as grants (RFC 7522); repeat for more."`
 	JWTIssuer             []string        `name:"jwt-issuer" type:"path" placeholder:"FILE" sep:"none" help:"An issuer whose JWTs are taken as grants (RFC 7523), as {\"issuer\":…,\"jwks\":{…}}; repeat for more."`
 	PasswordGrant         bool            `help:"Let apps that are registered for it send people's passwords. RFC 9700 forbids it; each use is in the audit log."`
+	OpenRegistration      bool            `help:"Let anybody register an app that is known at this broker alone, for 30 days, and may ask who logs in here (RFC 7591). Without it, registration takes a token of comity app token."`
 	AllowPrivateAddresses bool            `help:"Development: reach sites and brokers on loopback and private addresses, and by http."`
 	Config                kong.ConfigFlag `placeholder:"FILE" help:"Configuration file (TOML): the same options with _ for -; the command line wins. An unknown key is an error."`
 }
@@ -69,7 +70,7 @@ func (c runCmd) Run(e *environment) error {
 		DataDir: e.data, Issuer: c.Issuer, Organisation: c.Organisation,
 		Listen: c.Listen, Store: c.Store, TLSCert: c.TLSCert, TLSKey: c.TLSKey,
 		TrustedProxies: proxies, ListedSites: c.Sites == "listed",
-		SAMLProviders: c.SAMLIDP, JWTIssuers: c.JWTIssuer, PasswordGrant: c.PasswordGrant,
+		SAMLProviders: c.SAMLIDP, JWTIssuers: c.JWTIssuer, PasswordGrant: c.PasswordGrant, OpenRegistration: c.OpenRegistration,
 		AllowPrivate: c.AllowPrivateAddresses, P2P: c.P2P, P2PAnnounce: c.P2PAnnounce, Join: join, Log: log,
 	})
 	if err != nil {

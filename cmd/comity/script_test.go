@@ -58,6 +58,7 @@ func withBinary(run func() int) int {
 //	set VARIABLE PATH                          takes a value out of the JSON on stdout: set ID client_id
 //	shape                                      turns the JSON on stdout into one line a value: its path and type
 //	get STATUS URL                             fetches a URL; the body becomes stdout
+//	post STATUS URL FILE [TOKEN]               posts a JSON file, with a bearer token; likewise
 //	status NUMBER PROGRAM [argument...]        runs a program and wants an exit status
 //	waitfor PATTERN PROGRAM [argument...]      runs a program until its stdout matches
 func TestScripts(t *testing.T) {
@@ -67,7 +68,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "", // writes what the commands say now into the files
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"node": nodeCmd, "set": setCmd, "shape": shapeCmd, "get": getCmd, "status": statusCmd, "waitfor": waitforCmd,
+			"node": nodeCmd, "set": setCmd, "shape": shapeCmd, "get": getCmd, "post": postCmd, "status": statusCmd, "waitfor": waitforCmd,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Values[nodesKey{}] = map[string]*process.Node{}
@@ -197,14 +198,34 @@ func getCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 || neg {
 		ts.Fatalf("usage: get STATUS URL")
 	}
-	res, err := http.Get(args[1])
+	r, err := http.NewRequest(http.MethodGet, args[1], nil)
+	ts.Check(err)
+	fetch(ts, args[0], r)
+}
+
+func postCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 3 || len(args) > 4 || neg {
+		ts.Fatalf("usage: post STATUS URL FILE [TOKEN]")
+	}
+	r, err := http.NewRequest(http.MethodPost, args[1], strings.NewReader(ts.ReadFile(args[2])))
+	ts.Check(err)
+	r.Header.Set("Content-Type", "application/json")
+	if len(args) == 4 {
+		r.Header.Set("Authorization", "Bearer "+args[3])
+	}
+	fetch(ts, args[0], r)
+}
+
+// fetch sends a request and wants a status; the body becomes stdout.
+func fetch(ts *testscript.TestScript, status string, r *http.Request) {
+	res, err := http.DefaultClient.Do(r)
 	ts.Check(err)
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	ts.Check(err)
 	ts.Stdout().Write(body)
-	if got := strconv.Itoa(res.StatusCode); got != args[0] {
-		ts.Fatalf("%s answered %s, expected %s: %s", args[1], got, args[0], body)
+	if got := strconv.Itoa(res.StatusCode); got != status {
+		ts.Fatalf("%s answered %s, expected %s: %s", r.URL, got, status, body)
 	}
 }
 

@@ -69,7 +69,9 @@ type appRevokeCmd struct {
 func (appRevokeCmd) Help() string {
 	return `A revocation is final: no broker issues the app a token again, every token that it has is dead at every site, and nobody can take it back. For an app that another broker has registered it is a vote, and counts when enough members have voted (comity federation show); to stop such an app at once: comity app suspend. To stop an app and look first: comity app suspend.
 
-  comity app revoke CLIENT_ID --reason malicious`
+  comity app revoke CLIENT_ID --reason malicious
+
+CLIENT_ID may be the URL of an app that describes itself; it has no home, so that a revocation is a vote.`
 }
 
 func (c appRevokeCmd) Run(e *environment) error {
@@ -86,6 +88,9 @@ func (e *environment) confirm(id string) error {
 	var app admin.App
 	if err := e.node().Call(e.ctx, "/app/show", admin.AppID{ClientID: id}, &app); err != nil {
 		return err
+	}
+	if app.Name == "" { // it describes itself
+		app.Name, app.Home = app.ClientID, "none"
 	}
 	question := fmt.Sprintf("This stops %q (%s, home %s) at every site, for good.", app.Name, app.State, app.Home)
 	var f admin.Federation

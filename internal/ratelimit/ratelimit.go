@@ -117,6 +117,20 @@ func (l *Limiter) shrink() {
 	}
 }
 
+// NetworkKey is the key of the network of a remote address as net/http spells
+// it: the /24 of an IPv4 address, the /64 of an IPv6 one.
+func NetworkKey(remote string) string {
+	ap, err := netip.ParseAddrPort(remote)
+	if err != nil || !ap.Addr().Unmap().Is4() {
+		return AddressKey(remote)
+	}
+	prefix, err := ap.Addr().Unmap().Prefix(24)
+	if err != nil {
+		return AddressKey(remote)
+	}
+	return prefix.String()
+}
+
 // AddressKey is the key of a remote address as net/http spells it (host:port):
 // the host, and for IPv6 its /64, which one household or machine owns whole.
 func AddressKey(remote string) string {

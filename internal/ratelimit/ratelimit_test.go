@@ -96,3 +96,16 @@ func TestAddressKey(t *testing.T) {
 		}
 	}
 }
+
+func TestNetworkKey(t *testing.T) {
+	for remote, want := range map[string]string{
+		"192.0.2.7:1234":              "192.0.2.0/24",
+		"[::ffff:192.0.2.7]:99":       "192.0.2.0/24",
+		"[2001:db8:1:2:3:4:5:6]:1234": "2001:db8:1:2::/64",
+		"@":                           "@",
+	} {
+		if got := ratelimit.NetworkKey(remote); got != want {
+			t.Errorf("NetworkKey(%q) = %q, expected %q", remote, got, want)
+		}
+	}
+}

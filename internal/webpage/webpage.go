@@ -70,6 +70,15 @@ func Host(of string) string {
 	return u.Host
 }
 
+// Registrar says who vouches for what an app says of itself: the host of its
+// home broker, or nobody, where its client_id is a URL.
+func Registrar(home, clientID string) string {
+	if home == "" {
+		return "nobody: " + Host(clientID) + " alone says what it is"
+	}
+	return Host(home)
+}
+
 // Stamp writes a time, in seconds since 1970, for people and machines; empty
 // for 0.
 func Stamp(t int64) string {

@@ -36,6 +36,16 @@ type Operations interface {
 	RotateSecret(ctx context.Context, id AppID) (App, error)
 	ShowApp(ctx context.Context, id AppID) (App, error)
 	ListApps(ctx context.Context, page Page) (AppList, error)
+
+	// ListLocalApps lists the apps that registered themselves here, in the
+	// open; PromoteApp registers one of them as RegisterApp would.
+	ListLocalApps(ctx context.Context, page Page) (LocalAppList, error)
+	PromoteApp(ctx context.Context, id AppID) (App, error)
+	// MakeToken makes a token with which apps register themselves.
+	MakeToken(ctx context.Context, draft TokenDraft) (Token, error)
+	ListTokens(ctx context.Context) (TokenList, error)
+	EndToken(ctx context.Context, id TokenID) (Token, error)
+
 	// StopApp appends the revocation and calls progress until every online
 	// member has acknowledged it, the last time with Done.
 	StopApp(ctx context.Context, stop Stop, progress func(StopProgress)) error
@@ -97,7 +107,8 @@ type Member struct {
 
 // AppDraft is a registration to be made.
 type AppDraft struct {
-	Metadata json.RawMessage `json:"metadata"` // RFC 7591
+	Metadata json.RawMessage `json:"metadata"`         // RFC 7591
+	Manage   bool            `json:"manage,omitempty"` // with a token by which the app manages its registration
 }
 
 // AppChange replaces members of a registration: those in Metadata are set,
@@ -116,8 +127,12 @@ type AppID struct {
 
 // App is a client as the operator sees it.
 type App struct {
-	ClientID     string          `json:"client_id"`
-	ClientSecret string          `json:"client_secret,omitempty"` // once, when it was made
+	ClientID     string `json:"client_id"`
+	ClientSecret string `json:"client_secret,omitempty"` // once, when it was made
+	// RegistrationToken and RegistrationURI are for RFC 7592; once.
+	RegistrationToken string `json:"registration_access_token,omitempty"`
+	RegistrationURI   string `json:"registration_client_uri,omitempty"`
+
 	Name         string          `json:"client_name"`
 	State        string          `json:"state"`
 	Home         string          `json:"home"`

@@ -103,9 +103,8 @@ func (p *Pages) given(r *http.Request, q oauth.Ask, s accounts.Session) (string,
 
 // decide takes the answer.
 func (p *Pages) decide(w http.ResponseWriter, r *http.Request) {
-	posted, err := webpage.ReadForm(w, r)
-	if err != nil {
-		p.errorPage(w, http.StatusBadRequest, "The form is malformed: "+err.Error()+".")
+	posted, ok := p.form(w, r)
+	if !ok {
 		return
 	}
 	session, ok, err := p.session(r)

@@ -31,9 +31,8 @@ func (p *Pages) showDevice(w http.ResponseWriter, r *http.Request) {
 
 // device takes the code.
 func (p *Pages) device(w http.ResponseWriter, r *http.Request) {
-	posted, err := webpage.ReadForm(w, r)
-	if err != nil {
-		p.errorPage(w, http.StatusBadRequest, "The form is malformed: "+err.Error()+".")
+	posted, ok := p.form(w, r)
+	if !ok {
 		return
 	}
 	q, err := p.Broker().Device(r, posted.Get("user_code"))

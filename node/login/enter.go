@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/comity-network/comity/internal/webpage"
 	"github.com/comity-network/comity/node/accounts"
 )
 
@@ -32,9 +31,8 @@ func (p *Pages) showLogin(w http.ResponseWriter, r *http.Request) {
 // login takes name and password. A session of before does not survive it, so
 // that nobody can give somebody else one that he knows (fault 11).
 func (p *Pages) login(w http.ResponseWriter, r *http.Request) {
-	posted, err := webpage.ReadForm(w, r)
-	if err != nil {
-		p.errorPage(w, http.StatusBadRequest, "The form is malformed: "+err.Error()+".")
+	posted, ok := p.form(w, r)
+	if !ok {
 		return
 	}
 	a, ok := p.resume(w, r, posted)

@@ -7,11 +7,13 @@ import (
 	"embed"
 	"html/template"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/comity-network/comity/internal/webpage"
 	"github.com/comity-network/comity/node/accounts"
+	"github.com/comity-network/comity/node/oauth"
 	"github.com/comity-network/comity/registry"
 )
 
@@ -51,6 +53,16 @@ func (p *Pages) errorPage(w http.ResponseWriter, status int, text string) {
 	}{p.frame("This did not work"), text})
 }
 
+// form reads what one of our own pages posts; when that fails, the answer is
+// sent and ok is false.
+func (p *Pages) form(w http.ResponseWriter, r *http.Request) (posted url.Values, ok bool) {
+	posted, err := webpage.ReadForm(w, r)
+	if err != nil {
+		p.errorPage(w, http.StatusBadRequest, "The form is malformed: "+err.Error()+".")
+	}
+	return posted, err == nil
+}
+
 // failed shows that something went wrong here; the log has what.
 func (p *Pages) failed(w http.ResponseWriter, doing string, err error) {
 	p.Log.Error("cannot "+doing, "error", err)
@@ -81,7 +93,7 @@ func (p *Pages) loginPage(w http.ResponseWriter, status int, data loginData) {
 
 // scopeTexts says in words what the scopes that this broker itself serves allow.
 var scopeTexts = map[string]string{
-	"openid":  "recognise you, by an identifier of its own",
+	"openid":  "recognise you, by an identifier that other apps do not get",
 	"profile": "see your name",
 }
 
@@ -99,11 +111,19 @@ func (p *Pages) consentPage(w http.ResponseWriter, state registry.ClientState, a
 	m := state.Registration.Registration.ClientMetadata
 	data := consentData{
 		frame: p.frame("Connect an app"), Person: s.User.DisplayName,
-		App: m.Name, Device: a.Ask.Device != "", RedirectHost: webpage.Destination(a.Ask.RedirectURI), Home: webpage.Host(state.Home), Resource: p.place(a.Ask.Resource),
+		App: m.Name, Device: a.Ask.Device != "", RedirectHost: webpage.Destination(a.Ask.RedirectURI), Home: home(state), Resource: p.place(a.Ask.Resource),
 		URI: m.URI, URIHost: webpage.Host(m.URI), PolicyURI: m.PolicyURI, Scopes: p.scopes(a.Ask.Resource, a.Ask.Scope), Form: form,
 	}
 	webpage.Headers(w, formTarget(a.Ask.RedirectURI))
 	p.render(w, http.StatusOK, "consent.html", data)
+}
+
+// home says who vouches for an app.
+func home(state registry.ClientState) string {
+	if oauth.IsLocal(state.ID) {
+		return "nobody: it has registered itself here"
+	}
+	return webpage.Registrar(state.Home, state.ID)
 }
 
 // scopes says in words what a scope of a resource allows, where they are known.

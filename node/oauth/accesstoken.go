@@ -20,8 +20,9 @@ func newToken() string {
 }
 
 // accessClaims are those of RFC 9068, section 2.2. sub is what the site calls
-// the user's consent, or the client where it acts for itself: no name of a
-// person leaves the site.
+// the user's consent, so that no name of a person leaves the site; of people who
+// are known to the broker and not to the site it is their pairwise name; and of
+// a client that acts for itself, the client.
 type accessClaims struct {
 	Issuer       string        `json:"iss"`
 	Subject      string        `json:"sub"`
@@ -44,6 +45,9 @@ func (s *Server) characters(t Token, format string) (string, error) {
 	claims := accessClaims{
 		Issuer: s.cfg.Issuer, Subject: t.Grant, Audience: t.Site, ClientID: t.ClientID, Scope: t.Scope,
 		IssuedAt: t.IssuedAt, ExpiresAt: t.ExpiresAt, ID: registry.NewID(),
+	}
+	if t.Subject != "" {
+		claims.Subject = t.Subject
 	}
 	if claims.Subject == "" {
 		claims.Subject = t.ClientID

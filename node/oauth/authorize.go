@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/comity-network/comity/internal/clientdoc"
 	"github.com/comity-network/comity/node/sites"
 	"github.com/comity-network/comity/registry"
 	"github.com/comity-network/comity/site/protocol"
@@ -107,22 +108,33 @@ func (s *Server) readAuthorization(r *http.Request) (form, *client, error) {
 // authenticated itself. The errors are for pages.
 func (s *Server) known(ctx context.Context, id string) (*client, error) {
 	state, err := s.cfg.Clients.Client(ctx, id)
-	if errors.Is(err, registry.ErrNotFound) || err == nil && state.Registration == nil {
-		return nil, invalidRequest("no app with this client_id is registered in the federation")
+	if err != nil && !errors.Is(err, registry.ErrNotFound) {
+		return nil, undescribed(err)
 	}
-	if err != nil {
-		return nil, err
-	}
-	if err := notStopped(state); err != nil {
-		f := err.(*Failure)
+	if err == nil && state.Status != registry.ClientActive {
+		f := notStopped(state).(*Failure)
 		f.Status, f.basic = http.StatusForbidden, false
 		return nil, f
+	}
+	if err != nil || state.Registration == nil {
+		return nil, invalidRequest("no app with this client_id is registered in the federation")
 	}
 	c := &client{ID: id, State: state, Metadata: state.Registration.Registration.ClientMetadata}
 	if err := registry.CheckMetadata(&c.Metadata); err != nil {
 		return nil, invalidRequest("the app's registration is not acceptable: %v", err)
 	}
 	return c, nil
+}
+
+// undescribed explains why a client whose id is a URL is not known.
+func undescribed(err error) error {
+	switch {
+	case errors.Is(err, clientdoc.ErrUnreachable):
+		return unavailable(30, "the app describes itself at the URL that is its client_id, which does not answer: %v", err)
+	case errors.Is(err, clientdoc.ErrNone), errors.Is(err, registry.ErrForm):
+		return invalidRequest("the app describes itself at the URL that is its client_id, and that cannot be used: %v", err)
+	}
+	return err
 }
 
 func unregisteredRedirect() *Failure {
@@ -133,6 +145,9 @@ func unregisteredRedirect() *Failure {
 // or, where people log in here, what they are asked.
 func (s *Server) handOver(r *http.Request, f form, c *client) (string, *Ask, error) {
 	if err := s.checkAuthorization(f, c); err != nil {
+		return "", nil, err
+	}
+	if err := s.localOnly(c.ID, f["resource"]); err != nil {
 		return "", nil, err
 	}
 	if err := s.mayTry(r, ""); err != nil {

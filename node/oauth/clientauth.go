@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -138,7 +139,12 @@ func (s *Server) verifyClient(ctx context.Context, cred credentials, claim claim
 	var err error
 	c.State, err = s.cfg.Clients.Client(ctx, cred.id)
 	if err != nil && !errors.Is(err, registry.ErrNotFound) {
-		return nil, err
+		return nil, undescribed(err)
+	}
+	if err == nil && c.State.Registration == nil {
+		if err := notStopped(c.State); err != nil {
+			return nil, err // a URL that is stopped is not asked who it is
+		}
 	}
 	if reg := c.State.Registration; err == nil && reg != nil {
 		c.Metadata = reg.Registration.ClientMetadata
@@ -178,11 +184,16 @@ func secretMatches(secret, hash string) bool {
 
 // notStopped judges a client that the records know.
 func notStopped(state registry.ClientState) error {
-	switch {
-	case state.Status == registry.ClientActive:
+	if state.Status == registry.ClientActive {
 		return nil
-	case state.Since == 0:
-		return invalidClient("the client is %s, because its home broker %s is %s", state.Status, state.Home, state.HomeStatus)
+	}
+	return invalidClient("%s", WhyStopped(state))
+}
+
+// WhyStopped says in a sentence, for whoever asks, how a client is stopped.
+func WhyStopped(state registry.ClientState) string {
+	if state.Since == 0 {
+		return fmt.Sprintf("the client is %s, because its home broker %s is %s", state.Status, state.Home, state.HomeStatus)
 	}
 	reason, until := state.Reason, ""
 	if reason == "" {
@@ -191,7 +202,7 @@ func notStopped(state registry.ClientState) error {
 	if state.Until > 0 {
 		until = ", until " + rfc3339(state.Until)
 	}
-	return invalidClient("the client is %s since %s%s; reason: %s", state.Status, rfc3339(state.Since), until, reason)
+	return fmt.Sprintf("the client is %s since %s%s; reason: %s", state.Status, rfc3339(state.Since), until, reason)
 }
 
 func rfc3339(t int64) string { return time.Unix(t, 0).UTC().Format(time.RFC3339) }
@@ -213,7 +224,7 @@ func (s *Server) failed(r *http.Request, id string) {
 	s.byRemote.Take(remote)
 	s.byClient.Take(clientKey(remote, id))
 	client := "unknown"
-	if registry.ParseCID(id) == nil { // whatever else was sent may be a secret in the wrong place
+	if registry.CheckClientID(id) == nil { // whatever else was sent may be a secret in the wrong place
 		client = id
 	}
 	s.log.InfoContext(r.Context(), "client authentication failed", "remote", remote, "client", client)

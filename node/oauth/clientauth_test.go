@@ -4,6 +4,7 @@ package oauth_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/comity-network/comity/node/oauth"
 	"github.com/comity-network/comity/registry"
 	"github.com/comity-network/comity/site/protocol"
 )
@@ -225,32 +227,58 @@ func TestBasicIsFormEncoded(t *testing.T) {
 		http.StatusUnauthorized, "invalid_client")
 }
 
-// fault 15: an unknown client and a wrong secret get the same bytes.
+// fault 15: an unknown client and a wrong secret get the same bytes, at every
+// endpoint and with every grant type.
 func TestFault15SameBytes(t *testing.T) {
-	w := newWorld(t)
+	w, _ := newPeopled(t, optedIn, func(_ *world, cfg *oauth.Config) { cfg.SAML = &says{} })
+	endpoints := map[string]url.Values{
+		"/oauth/par":                  {"redirect_uri": {redirectURI}, "response_type": {"code"}},
+		"/oauth/device_authorization": {"scope": {"openid"}},
+		"/oauth/one_time_token":       {"one_time_token": {"x"}},
+		"/oauth/introspect":           {"token": {"x"}},
+		"/oauth/revoke":               {"token": {"x"}},
+	}
+	grants, ok := w.get("/.well-known/oauth-authorization-server").JSON["grant_types_supported"].([]any)
+	if !ok || len(grants) < 7 {
+		t.Fatalf("grant types %v", grants)
+	}
+	for _, grant := range grants {
+		endpoints["/oauth/token?"+fmt.Sprint(grant)] = url.Values{"grant_type": {fmt.Sprint(grant)}}
+	}
+	for endpoint, form := range endpoints {
+		path, _, _ := strings.Cut(endpoint, "?")
+		t.Run(strings.ReplaceAll(strings.TrimPrefix(endpoint, "/oauth/"), "/", "_"), func(t *testing.T) {
+			w.clock.advance(10 * time.Minute) // so that no attempt is one too many
+			sameBytes(t, w, path, form)
+		})
+	}
+}
+
+// sameBytes sends wrong credentials of every kind to one endpoint.
+func sameBytes(t *testing.T, w *world, path string, parameters url.Values) {
 	known := w.ledger.register(w.issuer, metadata(registry.AuthSecretBasic))
 	posted := w.ledger.register(w.issuer, metadata(registry.AuthSecretPost))
 	keyed := w.keyed(w.issuer)
 	unknown := strings.Repeat("a", len(known))
-	form := func() url.Values { return url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"x"}} }
+	form := func() url.Values { return maps.Clone(parameters) }
 	post := func(id, secret string) response {
 		f := form()
 		f.Set("client_id", id)
 		f.Set("client_secret", secret)
-		return w.post("/oauth/token", f)
+		return w.post(path, f)
 	}
 	assert := func(a *app) response {
 		f := form()
 		f.Set("client_assertion_type", assertionType)
 		f.Set("client_assertion", a.assertion(nil))
-		return w.post("/oauth/token", f)
+		return w.post(path, f)
 	}
 	nobody, forger := *keyed, *keyed
 	nobody.id = unknown
 	forger.key = w.keyed(w.issuer).key
 	answers := map[string]response{
-		"unknown, basic":      w.post("/oauth/token", form(), basic(unknown, secret)),
-		"wrong, basic":        w.post("/oauth/token", form(), basic(known, "wrong")),
+		"unknown, basic":      w.post(path, form(), basic(unknown, secret)),
+		"wrong, basic":        w.post(path, form(), basic(known, "wrong")),
 		"right, wrong method": post(known, secret),
 		"unknown, post":       post(unknown, secret),
 		"wrong, post":         post(posted, "wrong"),

@@ -24,7 +24,8 @@ type introspection struct {
 	IssuedAt     int64         `json:"iat,omitempty"`
 	ExpiresAt    int64         `json:"exp,omitempty"`
 	Confirmation *confirmation `json:"cnf,omitempty"`   // RFC 9449, section 6.2
-	Grant        string        `json:"grant,omitempty"` // only to the site, which made it
+	Grant        string        `json:"grant,omitempty"` // only to the site
+	Subject      string        `json:"sub,omitempty"`   // likewise; of people whom the broker knows and the site does not
 }
 
 type confirmation struct {
@@ -146,7 +147,7 @@ func (s *Server) describeAccess(ctx context.Context, who caller, hash string) (i
 		a.Confirmation = &confirmation{t.JKT}
 	}
 	if who.site != "" {
-		a.Grant = t.Grant
+		a.Grant, a.Subject = t.Grant, t.Subject
 		return a, s.use(ctx, t)
 	}
 	return a, nil
@@ -181,7 +182,7 @@ func (c caller) owns(site, clientID string) bool {
 // alive is nil when the records let the client use what it got at issuedAt,
 // and registry.ErrNotFound when they do not.
 func (s *Server) alive(ctx context.Context, clientID string, issuedAt int64) error {
-	state, err := s.cfg.Clients.Client(ctx, clientID)
+	state, err := s.cfg.Clients.State(ctx, clientID)
 	if err != nil {
 		return err
 	}

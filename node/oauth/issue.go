@@ -16,6 +16,9 @@ func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
 // issue is the one path from a grant to a token: mint, notify, release.
 func (s *Server) issue(ctx context.Context, o *offer) (*tokenAnswer, error) {
+	if err := s.localOnly(o.client.ID, o.site.Resource); err != nil {
+		return nil, err
+	}
 	refresh := ""
 	if o.refresh {
 		refresh = newToken()
@@ -107,7 +110,7 @@ func (s *Server) settle(ctx context.Context, o *offer, t Token) error {
 	}
 	// A stop that came after the client was checked has either killed the
 	// pending token, so that it cannot be released, or is seen here.
-	state, err := s.cfg.Clients.Client(ctx, o.client.ID)
+	state, err := s.cfg.Clients.State(ctx, o.client.ID)
 	if err == nil {
 		err = notStopped(state)
 	}

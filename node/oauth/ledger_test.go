@@ -88,6 +88,11 @@ func (l *ledger) Client(_ context.Context, id string) (registry.ClientState, err
 	return state, nil
 }
 
+// State implements oauth.Clients.
+func (l *ledger) State(ctx context.Context, id string) (registry.ClientState, error) {
+	return l.Client(ctx, id)
+}
+
 // BrokerStatus implements oauth.Clients.
 func (l *ledger) BrokerStatus(issuer string) registry.BrokerStatus {
 	l.mu.Lock()

@@ -4,12 +4,15 @@ package oauth_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/comity-network/comity/registry"
 	webapp "github.com/comity-network/comity/testnet/app"
 )
 
@@ -208,4 +211,59 @@ func TestOldPages(t *testing.T) {
 	w.clock.advance(10*time.Minute + time.Second)
 	showsPage(t, b.logIn(page, "ada"), http.StatusBadRequest, "open for too long")
 	showsPage(t, other.press(consent, "Allow"), http.StatusBadRequest, "open for too long")
+}
+
+// TestFault25NamesAreText: what an app calls itself is shown as text, with who
+// vouches for it and where it answers.
+func TestFault25NamesAreText(t *testing.T) {
+	w, _ := newPeopled(t)
+	a := w.public(func(m *registry.ClientMetadata) {
+		m.Name, m.URI, m.PolicyURI = `<script>alert("1")</script>`, "https://app.example/about", "https://app.example/privacy"
+	})
+	b := w.browser()
+	consent := b.logIn(b.open(a.here(newVerifier(), "scope", "openid profile")), "ada")
+	for _, page := range []*webapp.Page{consent, b.press(consent, "Allow"), b.open("/account")} {
+		if strings.Contains(page.Body, "<script") {
+			t.Errorf("%s: %s", page.URL, page.Body)
+		}
+	}
+	for _, shown := range []string{"&lt;script&gt;alert(&#34;1&#34;)&lt;/script&gt;", ">app.example<", strings.TrimPrefix(w.issuer, "http://")} {
+		if !strings.Contains(consent.Body, shown) {
+			t.Errorf("the page does not show %q: %s", shown, consent.Body)
+		}
+	}
+}
+
+// TestFault20SecretFlood: guesses from a thousand addresses lock nobody out, and
+// those from one are soon refused without being judged.
+func TestFault20SecretFlood(t *testing.T) {
+	w := newWorld(t)
+	id := w.ledger.register(w.issuer, metadata(registry.AuthSecretBasic))
+	attempt := func(remote, word string) int {
+		form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"x"}}
+		r := httptest.NewRequest(http.MethodPost, "/oauth/token", strings.NewReader(form.Encode()))
+		r.RemoteAddr = remote + ":1"
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.SetBasicAuth(url.QueryEscape(id), word)
+		answer := httptest.NewRecorder()
+		w.handler.ServeHTTP(answer, r)
+		return answer.Code
+	}
+	for n := range 1000 {
+		if status := attempt(fmt.Sprintf("10.0.%d.%d", n/250, n%250), "guess"); status != http.StatusUnauthorized {
+			t.Fatalf("the %d. guess: %d", n+1, status)
+		}
+	}
+	if status := attempt("192.0.2.1", secret); status != http.StatusBadRequest { // authenticated; the token is no token
+		t.Errorf("its owner elsewhere: %d", status)
+	}
+	refused := 0
+	for range 200 {
+		if attempt("192.0.2.2", "guess") == http.StatusTooManyRequests {
+			refused++
+		}
+	}
+	if refused != 190 {
+		t.Errorf("%d of 200 guesses from one address were refused", refused)
+	}
 }

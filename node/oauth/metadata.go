@@ -19,6 +19,7 @@ type metadata struct {
 	OneTimeEndpoint            string   `json:"comity_one_time_token_endpoint,omitempty"`
 	IntrospectionEndpoint      string   `json:"introspection_endpoint"`
 	RevocationEndpoint         string   `json:"revocation_endpoint"`
+	RegistrationEndpoint       string   `json:"registration_endpoint,omitempty"` // RFC 7591
 	JWKSURI                    string   `json:"jwks_uri"`
 	ResponseTypes              []string `json:"response_types_supported"`
 	ResponseModes              []string `json:"response_modes_supported"`
@@ -33,6 +34,7 @@ type metadata struct {
 	RevocationAuthAlgorithms   []string `json:"revocation_endpoint_auth_signing_alg_values_supported"`
 	DPoPAlgorithms             []string `json:"dpop_signing_alg_values_supported"`
 	IssuerInResponse           bool     `json:"authorization_response_iss_parameter_supported"`
+	ClientDocuments            bool     `json:"client_id_metadata_document_supported"`
 	RequestParameter           bool     `json:"request_parameter_supported"`
 	RequestURIParameter        bool     `json:"request_uri_parameter_supported"` // absent would mean true
 }
@@ -64,7 +66,11 @@ func (s *Server) newMetadata() metadata {
 		RevocationAuthMethods:      methods,
 		RevocationAuthAlgorithms:   algorithms,
 		DPoPAlgorithms:             names(proofAlgorithms),
+		ClientDocuments:            true,
 		IssuerInResponse:           true, // the site's response names this broker (RFC 9207)
+	}
+	if s.cfg.Registration {
+		m.RegistrationEndpoint = s.paths.register
 	}
 	if s.cfg.People != nil {
 		m.DeviceEndpoint, m.OneTimeEndpoint = s.paths.deviceAuthorization, s.paths.oneTime

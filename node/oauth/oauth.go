@@ -88,6 +88,9 @@ type Config struct {
 	JWTIssuers []JWTIssuer
 	// PasswordGrant lets apps that are registered for it send passwords.
 	PasswordGrant bool
+	// Registration says that clients can register themselves at
+	// /oauth/register, which package registration serves.
+	Registration bool
 	// IDTokens signs ID tokens; needed with People.
 	IDTokens IDTokens
 	// MaxAge returns the longest time in seconds that a stop may take to
@@ -104,8 +107,13 @@ type Config struct {
 // Clients knows the clients of the federation.
 type Clients interface {
 	// Client returns what the records say of a client right now, whoever
-	// registered it. The error is registry.ErrNotFound when there is none.
+	// registered it; or what it says of itself, where its id is a URL. Errors:
+	// registry.ErrNotFound when there is none; of a URL, those of
+	// clientdoc.Fetch, and registry.ErrForm when it does not describe a client.
 	Client(ctx context.Context, id string) (registry.ClientState, error)
+	// State is Client for questions about stops alone: it asks nobody, and the
+	// state may be without a registration where the id is a URL.
+	State(ctx context.Context, id string) (registry.ClientState, error)
 	// BrokerStatus returns what charter and records say of a broker.
 	BrokerStatus(issuer string) registry.BrokerStatus
 }
@@ -152,7 +160,7 @@ type Server struct {
 type paths struct {
 	metadata, openID                                          string // paths only
 	authorize, par, token, userinfo, introspect, revoke, jwks string // path and all
-	deviceAuthorization, device, oneTime                      string // likewise
+	deviceAuthorization, device, oneTime, register            string // likewise
 	prefix                                                    string // path of the issuer
 }
 

@@ -156,6 +156,12 @@ func TestLoginAtTheBrokerForASite(t *testing.T) {
 		t.Error("the app and the site know the person by the same name")
 	}
 	want(t, w.userinfo(access), http.StatusUnauthorized, "invalid_token") // it is the site's
+	if asked := w.post("/oauth/introspect", siteForm(w, w.site, access)); asked.text("sub") != told.Subject || asked.text("grant") != told.Grant {
+		t.Errorf("introspection by the site: %s", asked.Body)
+	}
+	if asked := a.introspect(access); asked.JSON["active"] != true || asked.text("sub") != "" {
+		t.Errorf("introspection by the client: %s", asked.Body)
+	}
 	again, _ := tokens(t, a.refresh(refresh))
 	if told := w.site.tokens[protocol.TokenHash(again)]; told.Subject != p.Subject(ada.ID, w.site.URL) {
 		t.Errorf("after the refresh the site was told %+v", told)
@@ -401,5 +407,20 @@ func TestOpenIDDiscovery(t *testing.T) {
 	plain := newWorld(t)
 	if d := plain.get("/.well-known/openid-configuration"); d.Status != http.StatusNotFound {
 		t.Errorf("without people: %d", d.Status)
+	}
+}
+
+// TestJWTOfAPerson: sub of a JWT access token is the person as the site knows
+// them (RFC 9068, section 2.2).
+func TestJWTOfAPerson(t *testing.T) {
+	w, p := newPeopled(t)
+	w.site.meta.AuthorizationEndpoint, w.site.meta.AccessTokenFormat = "", protocol.FormatJWT
+	a := w.public()
+	verifier := newVerifier()
+	access, _ := tokens(t, a.redeem(a.allow(w.browser(), "ada", verifier, "resource", w.site.URL, "scope", "read").Get("code"), verifier))
+	ada, err := p.Find(context.Background(), "ada")
+	check(t, err)
+	if claims := w.readAccess(access); claims["sub"] != p.Subject(ada.ID, w.site.URL) || claims["scope"] != "read" {
+		t.Errorf("%v", claims)
 	}
 }

@@ -77,7 +77,7 @@ func (s *Server) push(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return created{pushedAnswer{requestURIPrefix + name, pushedLife}}, nil
+	return Reply{http.StatusCreated, pushedAnswer{requestURIPrefix + name, pushedLife}}, nil
 }
 
 // mayAsk bounds what an address can make this broker store while it waits for a

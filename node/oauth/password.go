@@ -57,6 +57,9 @@ func (s *Server) directAsk(ctx context.Context, x exchange) (Ask, error) {
 	if err := bound(x.client, x.proof, ""); err != nil {
 		return q, err
 	}
+	if err := s.localOnly(x.client.ID, q.Resource); err != nil {
+		return q, err
+	}
 	site, err := s.site(ctx, q.Resource, invalidTarget)
 	if err != nil {
 		return q, err

@@ -63,7 +63,7 @@ func (s *Server) Sweep(ctx context.Context) error {
 // recoverStop carries out what the records say of one client. Doing it twice
 // changes nothing; sites may hear of it twice.
 func (s *Server) recoverStop(ctx context.Context, id string) error {
-	state, err := s.cfg.Clients.Client(ctx, id)
+	state, err := s.cfg.Clients.State(ctx, id)
 	if err != nil {
 		// Introspection refuses an unknown client's tokens as well.
 		return ignore(err, registry.ErrNotFound)

@@ -24,6 +24,7 @@ func newPaths(issuer, prefix string) paths {
 		jwks:       issuer + "/oauth/jwks",
 		oneTime:    issuer + "/oauth/one_time_token",
 		device:     issuer + "/device",
+		register:   issuer + "/oauth/register",
 
 		deviceAuthorization: issuer + "/oauth/device_authorization",
 		prefix:              prefix,
@@ -50,8 +51,13 @@ func (s *Server) Handler() http.Handler {
 	return mux
 }
 
-// endpoint serves f, which returns the document of the answer, nil for an
-// empty one, or an error.
+// Endpoint serves f as the endpoints of this package are served: with the same
+// headers, and errors in the same form. f returns the document of the answer,
+// nil for an empty one, a Reply, or an error; a *Failure is told as it is.
+func (s *Server) Endpoint(f func(w http.ResponseWriter, r *http.Request) (any, error)) http.Handler {
+	return s.endpoint(f)
+}
+
 func (s *Server) endpoint(f func(w http.ResponseWriter, r *http.Request) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := begin(w)
@@ -59,7 +65,7 @@ func (s *Server) endpoint(f func(w http.ResponseWriter, r *http.Request) (any, e
 			return
 		}
 		answer, err := f(w, r)
-		made, isCreated := answer.(created)
+		reply, isReply := answer.(Reply)
 		signed, isSigned := answer.(signedAnswer)
 		switch {
 		case err != nil:
@@ -69,8 +75,10 @@ func (s *Server) endpoint(f func(w http.ResponseWriter, r *http.Request) (any, e
 		case isSigned:
 			w.Header().Set("Content-Type", signed.media)
 			io.WriteString(w, signed.token)
-		case isCreated:
-			writeJSON(w, http.StatusCreated, made.document)
+		case isReply && reply.Document == nil:
+			w.WriteHeader(reply.Status)
+		case isReply:
+			writeJSON(w, reply.Status, reply.Document)
 		default:
 			writeJSON(w, http.StatusOK, answer)
 		}
@@ -87,15 +95,18 @@ func forBrowsers(w http.ResponseWriter, r *http.Request) bool {
 	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 		return false
 	}
-	h.Set("Access-Control-Allow-Methods", "GET, POST")
+	h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE")
 	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, DPoP")
 	h.Set("Access-Control-Max-Age", "600")
 	w.WriteHeader(http.StatusNoContent)
 	return true
 }
 
-// created is an answer with status 201.
-type created struct{ document any }
+// Reply is an answer with a status of its own.
+type Reply struct {
+	Status   int
+	Document any // nil: none
+}
 
 // signedAnswer is an answer that is a JWT.
 type signedAnswer struct{ media, token string }

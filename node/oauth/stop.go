@@ -45,9 +45,11 @@ func (s *Server) ClientStopped(ctx context.Context, state registry.ClientState) 
 // when there is any, are the records that say so.
 func (s *Server) ClientEnabled(ctx context.Context, state registry.ClientState) error {
 	stop := s.stopOf(state)
-	sites, err := s.cfg.Store.EnableClient(ctx, stop, s.changed(state, func(e *protocol.Event, c *protocol.ClientChange) {
-		e.ClientEnabled = c
-	}))
+	tell := s.changed(state, func(e *protocol.Event, c *protocol.ClientChange) { e.ClientEnabled = c })
+	if len(records(state)) == 0 { // a URL whose suspension is over: sites see that in the stop list
+		tell = nil
+	}
+	sites, err := s.cfg.Store.EnableClient(ctx, stop, tell)
 	if err != nil {
 		return fmt.Errorf("enable client %s: %w", state.ID, err)
 	}

@@ -12,20 +12,20 @@ import (
 	"github.com/comity-network/comity/site/protocol"
 )
 
-// usesMember is the member of a client's registration that limits its access
+// UsesMember is the member of a client's registration that limits its access
 // tokens: protocol.UseOnce or UseWindow. It makes up for a token's way through a
 // browser, where others may read it.
-const usesMember = "comity_access_token_uses"
+const UsesMember = "comity_access_token_uses"
 
 // usesOf returns how often the client's tokens may be used.
 func usesOf(c *client) (string, error) {
-	raw, ok := c.Metadata.Extra[usesMember]
+	raw, ok := c.Metadata.Extra[UsesMember]
 	if !ok {
 		return "", nil
 	}
 	var uses string
 	if json.Unmarshal(raw, &uses) != nil || uses != protocol.UseOnce && uses != protocol.UseWindow {
-		return "", unauthorizedClient("the client's registration has a %s that this broker does not know", usesMember)
+		return "", unauthorizedClient("the client's registration has a %s that this broker does not know", UsesMember)
 	}
 	return uses, nil
 }

@@ -22,8 +22,8 @@ type clientDocument struct {
 	Since        int64    `json:"since,omitempty"`
 	Until        int64    `json:"until,omitempty"`
 	Cutoff       int64    `json:"cutoff,omitempty"`
-	First        string   `json:"first"`        // the registration with seq 0
-	Registration string   `json:"registration"` // the newest that counts
+	First        string   `json:"first"`        // the registration with seq 0; empty: client_id is a URL
+	Registration string   `json:"registration"` // the newest that counts; likewise
 	Records      []string `json:"records"`      // that justify a stop
 	Log          string   `json:"log"`          // thumbprint of the log's key
 	Index        int64    `json:"index"`        // of registration
@@ -33,7 +33,7 @@ type clientDocument struct {
 
 func (s server) client(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
-	if err := registry.ParseCID(id); err != nil {
+	if err := registry.CheckClientID(id); err != nil {
 		refuse(w, http.StatusNotFound, "unknown_client", "that is not a client_id: "+err.Error())
 		return
 	}
@@ -49,9 +49,11 @@ func (s server) client(w http.ResponseWriter, r *http.Request) {
 	d := clientDocument{
 		ClientID: p.ID, State: string(p.Status), Home: p.Home,
 		Reason: p.Reason, Since: p.Since, Until: p.Until, Cutoff: p.Cutoff,
-		First: p.First.Raw, Registration: p.Registration.Raw,
 		Records: []string{}, Proof: []string{},
 		Log: p.Log, Index: p.Index, Checkpoint: string(p.Checkpoint),
+	}
+	if p.Registration != nil {
+		d.First, d.Registration = p.First.Raw, p.Registration.Raw
 	}
 	for _, record := range p.Because {
 		d.Records = append(d.Records, record.Raw)

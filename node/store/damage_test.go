@@ -40,7 +40,7 @@ func TestFault66Refused(t *testing.T) {
 			check(t, os.Rename(path, path+".real"))
 			check(t, os.Symlink(path+".real", path))
 		}, durable.ErrUnsafe, "symbolic link"},
-		{"written by a newer version (fault 72)", func(t *testing.T, path string) {
+		{"written by a newer version", func(t *testing.T, path string) {
 			execute(t, path, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, 1)`)
 		}, store.ErrNewer, "use the newer program"},
 	}

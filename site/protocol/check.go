@@ -109,7 +109,7 @@ func checkURI(name, s string) error {
 }
 
 func checkClient(id string) error {
-	if err := registry.ParseCID(id); err != nil {
+	if err := registry.CheckClientID(id); err != nil {
 		return fmt.Errorf("client_id: %w", err)
 	}
 	return nil

@@ -54,6 +54,8 @@ type Config struct {
 	// AllowBrokerUsers: see the SDK. NoUsers: people log in at the broker alone.
 	AllowBrokerUsers func(broker, clientID, scope string) bool
 	NoUsers          bool
+	// SelfDescribed: see the SDK.
+	SelfDescribed bool
 	// ByHand: the site asks its brokers only when a test calls Poll.
 	ByHand bool
 }
@@ -130,8 +132,9 @@ func (s *Site) open(ctx context.Context, c Config) error {
 		Scopes: map[string]string{ReadNotes: "Read your notes", WriteNotes: "Write notes in your name"},
 		User:   user, LoginURL: "/login",
 		WhenStale: c.WhenStale, AllowClientCredentials: c.AllowClientCredentials, AllowBrokerUsers: c.AllowBrokerUsers,
-		Client: &http.Client{Timeout: 3 * time.Second, Transport: c.Transport},
-		Now:    c.Now, Log: c.Log,
+		SelfDescribed: c.SelfDescribed,
+		Client:        &http.Client{Timeout: 3 * time.Second, Transport: c.Transport},
+		Now:           c.Now, Log: c.Log,
 	})
 	if err != nil {
 		s.DB.Close()

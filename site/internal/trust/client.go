@@ -18,7 +18,7 @@ import (
 // Client is a client whose registration was verified here.
 type Client struct {
 	ID       string
-	Home     string // issuer of its home broker
+	Home     string // issuer of its home broker; empty: it describes itself, ID is a URL
 	Sequence int64  // seq of the registration
 	registry.ClientMetadata
 }
@@ -39,9 +39,10 @@ type clientDocument struct {
 
 // knownClient is what is remembered of a client.
 type knownClient struct {
-	First        string `json:"first"`
-	Registration string `json:"registration"`
-	Index        int64  `json:"index"`
+	First        string `json:"first,omitempty"`
+	Registration string `json:"registration,omitempty"`
+	Index        int64  `json:"index,omitempty"`
+	Document     string `json:"document,omitempty"` // of a client that describes itself, in place of the others
 }
 
 // Client fetches the registration of a client from one broker and verifies
@@ -54,7 +55,7 @@ type knownClient struct {
 // cannot know whether it is; any other means that the broker did not prove
 // what it said, or said nothing.
 func (f *Federation) Client(ctx context.Context, broker, id string) (*Client, error) {
-	if err := registry.ParseCID(id); err != nil {
+	if err := registry.CheckClientID(id); err != nil {
 		return nil, fmt.Errorf("%w: client_id: %w", registry.ErrNotFound, err)
 	}
 	if err := f.Fresh(); err != nil {
@@ -62,6 +63,9 @@ func (f *Federation) Client(ctx context.Context, broker, id string) (*Client, er
 	}
 	if err := f.BrokerActive(broker); err != nil {
 		return nil, err
+	}
+	if registry.IsClientURL(id) {
+		return f.urlClient(ctx, id)
 	}
 	var doc clientDocument
 	if err := f.getJSON(ctx, broker, "/federation/clients/"+url.PathEscape(id), maxClientBytes, &doc); err != nil {
@@ -175,7 +179,7 @@ func (f *Federation) verifyInclusion(ctx context.Context, chain *registry.Chain,
 // rememberClient stores a verified registration; registry.ErrStale when a
 // newer one was seen before.
 func (f *Federation) rememberClient(ctx context.Context, id string, reg *registry.Record, doc *clientDocument) error {
-	value, err := json.Marshal(knownClient{doc.First, doc.Registration, doc.Index})
+	value, err := json.Marshal(knownClient{First: doc.First, Registration: doc.Registration, Index: doc.Index})
 	if err != nil {
 		return err
 	}
@@ -234,6 +238,13 @@ func (f *Federation) fromFact(fact Fact) (*Client, error) {
 	k, err := parseKnown(fact)
 	if err != nil {
 		return nil, err
+	}
+	if k.Document != "" {
+		c, err := parseDocument(fact.Name, k.Document)
+		if err == nil {
+			f.parsed.keep(fact, c)
+		}
+		return c, err
 	}
 	reg, err := registry.ParseRecord([]byte(k.Registration), registry.KindRegistration)
 	if err != nil {

@@ -94,6 +94,9 @@ func verifyBySigner(chain *registry.Chain, r *registry.Record) error {
 // clientEntries are the registrations of a client that were verified before;
 // one that the site has not met is asked for.
 func (f *Federation) clientEntries(ctx context.Context, chain *registry.Chain, broker, client string) ([]registry.Entry, error) {
+	if registry.IsClientURL(client) {
+		return nil, nil // in no log
+	}
 	fact, err := f.Memory.Fact(ctx, kindClient, client)
 	if errors.Is(err, registry.ErrNotFound) {
 		if err = f.meet(ctx, broker, client); err == nil {
@@ -148,6 +151,9 @@ func (f *Federation) Reinstatement(ctx context.Context, broker, client string, r
 	known, err := f.clientEntries(ctx, chain, broker, client)
 	if err != nil {
 		return nil, err
+	}
+	if len(known) == 0 { // a URL has no home that could reinstate it
+		return nil, nil
 	}
 	var newest *registry.Record
 	for _, e := range entries {

@@ -33,13 +33,15 @@ import (
 	"github.com/comity-network/comity/registry"
 )
 
-// Config is what a Federation needs. All fields but Witnesses are required.
+// Config is what a Federation needs. All fields but Witnesses and Strangers
+// are required.
 type Config struct {
 	ID        string   // federation id that the site pins
 	Brokers   []string // issuers that the site delegates to
 	Witnesses []string // issuers of the handful; empty: own brokers and others drawn at random
 	Memory    Memory
 	HTTP      *http.Client // follows no redirects
+	Strangers *http.Client // guarded, for clients that describe themselves; nil: there are none
 	Now       func() time.Time
 	// Elapsed is the time on the monotonic clock since any fixed moment.
 	Elapsed func() time.Duration
