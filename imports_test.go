@@ -61,7 +61,7 @@ var rules = []rule{
 	{"node", []string{module + "testnet", module + "cmd"}},
 	{"node/sites", []string{module + "node/notify", module + "node/oauth", module + "node/store"}},
 	{"node/notify", []string{module + "node/oauth", module + "node/store"}},
-	{"node/oauth", []string{module + "node/store", module + "node/admin", module + "node/login", module + "node/urlclient"}},
+	{"node/oauth", []string{module + "node/store", module + "node/admin", module + "node/login", module + "node/urlclient", module + "node/registration"}},
 	{"node/login", []string{module + "node/store", module + "node/admin"}},
 	{"node/urlclient", []string{module + "node/store", module + "node/admin", module + "node/login"}},
 	{"node/saml", []string{module + "registry", module + "node/oauth", module + "node/store"}},

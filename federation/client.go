@@ -68,7 +68,8 @@ func (r *Replica) Logged(ctx context.Context, record *registry.Record) (bool, er
 
 // StoppedOwner returns the id of a client that records stop, of any member, one
 // of whose redirect URIs, now or in an earlier registration, has that
-// registry.RedirectOwner. It is empty when there is none. A client that is
+// registry.RedirectOwner, or whose own URL has that host. It is empty when
+// there is none. A client that is
 // stopped with its broker alone is none: it did nothing.
 func (r *Replica) StoppedOwner(owner string) string {
 	now := r.now()
@@ -91,6 +92,9 @@ func (r *Replica) stoppedOwners() map[string]string {
 		state := r.state.Clients[id]
 		if state.ID == "" || state.Status == registry.ClientActive || state.Since == 0 && state.Status == registry.ClientSuspended {
 			continue
+		}
+		if registry.IsClientURL(id) {
+			owners[registry.RedirectOwner(id)] = id
 		}
 		for _, e := range entries {
 			if e.Record.Registration == nil || e.Record.Issuer != state.Home {

@@ -41,6 +41,8 @@ func TestStoppedOwner(t *testing.T) {
 	expect("after a restart", map[string]string{"one.example": id, "two.example": id})
 	w.pass(3601 * time.Second)
 	expect("when the suspension is over", map[string]string{"one.example": "", "two.example": ""})
+	w.append(revocation(clientURL, registry.Suspend))
+	expect("a client that describes itself", map[string]string{"app.example": clientURL})
 	w.append(revocation(id, registry.Revoke))
 	expect("revoked", map[string]string{"one.example": id, "two.example": id, "other.example": ""})
 }

@@ -12,20 +12,20 @@ import (
 
 var _ oauth.Clients = Clients{}
 
-// Clients are the clients of the federation, and the local ones of this broker.
+// Clients are those that are known otherwise, and the local ones of this broker.
 type Clients struct {
-	oauth.Clients // of the federation
-	Issuer        string
-	Store         Store
-	Now           func() time.Time
+	oauth.Clients
+	Issuer string
+	Store  Store
+	Now    func() time.Time
 }
 
 // State implements oauth.Clients.
 func (c Clients) State(ctx context.Context, id string) (registry.ClientState, error) {
-	if oauth.IsLocal(id) {
-		return c.Client(ctx, id) // which asks nobody
+	if !oauth.IsLocal(id) {
+		return c.Clients.State(ctx, id)
 	}
-	return c.Clients.State(ctx, id)
+	return c.Client(ctx, id)
 }
 
 // Client implements oauth.Clients. A local client is active until its time is

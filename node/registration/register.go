@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/comity-network/comity/internal/jws"
 	"github.com/comity-network/comity/internal/ratelimit"
@@ -60,7 +61,8 @@ func (s *Server) registerWithToken(w http.ResponseWriter, r *http.Request, m reg
 		}
 		return nil, told
 	}
-	s.audit(ctx, "a client has registered itself", "event", "client-registered", "client", state.ID, "token", id)
+	s.audit(ctx, "a client has registered itself", "event", "client-registered", "client", state.ID, "token", id,
+		"grants", strings.Join(m.GrantTypes, " "))
 	manager, err := s.Manage(ctx, state.ID)
 	if err != nil {
 		return nil, err
