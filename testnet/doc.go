@@ -9,6 +9,7 @@
 //	site     a site whose answers to a broker can be broken on command
 //	app      an OAuth client and its user's browser
 //	demo     the story that `comity demo` tells
+//	interop  programs that we did not write, and the pages in Chromium
 //
 // and its tests are what happens to them: logins, stops, kills between any two
 // steps, failing disks. After each test, what the processes wrote and what

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // The OAuth client of the Model Context Protocol's SDK: it knows the URL of an
-// API alone, is led by the 401 to site and broker, logs in, and refreshes.
+// API alone, is led by the 401 to site and broker, registers, logs in, and
+// refreshes.
 
 import assert from 'node:assert/strict'
 import {
   discoverAuthorizationServerMetadata, discoverOAuthProtectedResourceMetadata, exchangeAuthorization, extractWWWAuthenticateParams,
-  refreshAuthorization, startAuthorization,
+  refreshAuthorization, registerClient, startAuthorization,
 } from '@modelcontextprotocol/sdk/client/auth.js'
 import { browse, done, input } from './lib.mjs'
 
@@ -18,17 +19,20 @@ const server = site.authorization_servers[0]
 const metadata = await discoverAuthorizationServerMetadata(server)
 assert.equal(metadata.issuer, server)
 
-const clientInformation = input.client
+// A token that the operator gave the developer goes with the registration.
+const withToken = (url, init) => fetch(url, { ...init, headers: { ...init.headers, authorization: `Bearer ${input.token}` } })
+const clientInformation = await registerClient(server, { metadata, clientMetadata: input.metadata, fetchFn: withToken })
+const [redirectUrl] = clientInformation.redirect_uris
 const resource = new URL(site.resource)
 const { authorizationUrl, codeVerifier } = await startAuthorization(server, {
-  metadata, clientInformation, redirectUrl: input.redirect_uri, scope: input.scope, state: 'a state', resource,
+  metadata, clientInformation, redirectUrl, scope: input.scope, state: 'a state', resource,
 })
 const back = (await browse(authorizationUrl)).searchParams
 assert.equal(back.get('error'), null, String(back))
 assert.equal(back.get('state'), 'a state')
 assert.equal(back.get('iss'), server)
 const tokens = await exchangeAuthorization(server, {
-  metadata, clientInformation, authorizationCode: back.get('code'), codeVerifier, redirectUri: input.redirect_uri, resource,
+  metadata, clientInformation, authorizationCode: back.get('code'), codeVerifier, redirectUri: redirectUrl, resource,
 })
 const call = async (token) => (await fetch(input.api, { headers: { authorization: `Bearer ${token}` } })).status
 assert.equal(await call(tokens.access_token), 200)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // oauth4webapi, as a public client of a site, with every step of its own: both
-// metadata, a pushed request, the login at the site, a code that is pinned to a
+// metadata, registration, a pushed request, the login at the site, a code that is pinned to a
 // key, the API, refresh, introspection, revocation.
 
 import assert from 'node:assert/strict'
@@ -25,14 +25,17 @@ const site = await oauth.processResourceDiscoveryResponse(resource, await oauth.
 const issuer = new URL(site.authorization_servers[0])
 const as = await oauth.processDiscoveryResponse(issuer, await oauth.discoveryRequest(issuer, { ...insecure, algorithm: 'oauth2' }))
 
-const client = { client_id: input.client_id }
+const client = await oauth.processDynamicClientRegistrationResponse(
+  await oauth.dynamicClientRegistrationRequest(as, input.metadata, { ...insecure, initialAccessToken: input.token }),
+)
+const [redirectURI] = client.redirect_uris
 const auth = oauth.None()
 assert.ok(as.dpop_signing_alg_values_supported.includes('ES256'))
 const DPoP = oauth.DPoP(client, await oauth.generateKeyPair('ES256'))
 const verifier = oauth.generateRandomCodeVerifier()
 const state = oauth.generateRandomState()
 const pushed = await retried(async () => oauth.processPushedAuthorizationResponse(as, client, await oauth.pushedAuthorizationRequest(as, client, auth, {
-  response_type: 'code', redirect_uri: input.redirect_uri, scope: input.scope, resource: site.resource, state,
+  response_type: 'code', redirect_uri: redirectURI, scope: input.scope, resource: site.resource, state,
   code_challenge: await oauth.calculatePKCECodeChallenge(verifier), code_challenge_method: 'S256',
 }, { ...insecure, DPoP })))
 const link = new URL(as.authorization_endpoint)
@@ -41,7 +44,7 @@ link.searchParams.set('request_uri', pushed.request_uri)
 
 const parameters = oauth.validateAuthResponse(as, client, await browse(link), state)
 const tokens = await retried(async () => oauth.processAuthorizationCodeResponse(as, client,
-  await oauth.authorizationCodeGrantRequest(as, client, auth, parameters, input.redirect_uri, verifier, { ...insecure, DPoP })))
+  await oauth.authorizationCodeGrantRequest(as, client, auth, parameters, redirectURI, verifier, { ...insecure, DPoP })))
 assert.equal(tokens.token_type, 'dpop')
 
 const call = (token, options) => oauth.protectedResourceRequest(token, 'GET', new URL(input.api), undefined, undefined, { ...insecure, ...options })

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // openid-client, as the app of somebody who logs in at the broker: discovery,
-// private_key_jwt, a pushed request, PKCE, tokens pinned to a key, an ID token,
+// registration (with a token, or in the open), private_key_jwt, a pushed request, PKCE, tokens pinned to a key, an ID token,
 // userinfo, refresh, introspection, revocation.
 
 import assert from 'node:assert/strict'
@@ -9,17 +9,19 @@ import * as oidc from 'openid-client'
 import { browse, done, input } from './lib.mjs'
 
 const signingKey = await crypto.subtle.importKey('jwk', input.key, { name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign'])
-const config = await oidc.discovery(
-  new URL(input.issuer), input.client_id, { id_token_signed_response_alg: input.alg },
-  oidc.PrivateKeyJwt({ key: signingKey, kid: input.key.kid }), { execute: [oidc.allowInsecureRequests] },
+const config = await oidc.dynamicClientRegistration(
+  new URL(input.issuer), input.metadata, oidc.PrivateKeyJwt({ key: signingKey, kid: input.key.kid }),
+  { initialAccessToken: input.token, execute: [oidc.allowInsecureRequests] },
 )
+const { redirect_uris: [redirectURI], id_token_signed_response_alg: alg } = config.clientMetadata()
+assert.equal(alg, input.metadata.id_token_signed_response_alg)
 const DPoP = oidc.getDPoPHandle(config, await oidc.randomDPoPKeyPair('ES256'))
 
 const pkceCodeVerifier = oidc.randomPKCECodeVerifier()
 const expectedState = oidc.randomState()
 const expectedNonce = oidc.randomNonce()
 const link = await oidc.buildAuthorizationUrlWithPAR(config, {
-  redirect_uri: input.redirect_uri, scope: 'openid profile', state: expectedState, nonce: expectedNonce, max_age: '3600',
+  redirect_uri: redirectURI, scope: 'openid profile', state: expectedState, nonce: expectedNonce, max_age: '3600',
   code_challenge: await oidc.calculatePKCECodeChallenge(pkceCodeVerifier), code_challenge_method: 'S256',
 }, { DPoP })
 assert.deepEqual([...link.searchParams.keys()].sort(), ['client_id', 'request_uri'])

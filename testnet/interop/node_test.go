@@ -73,20 +73,27 @@ func (w *world) node(script string, input map[string]any) {
 }
 
 // TestOpenIDClient: the npm module openid-client, at the broker, for both
-// algorithms of ID tokens.
+// algorithms of ID tokens; once registered with a token, once in the open.
 func TestOpenIDClient(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newWorld(t, "--open-registration")
 	w.addPerson()
-	for _, alg := range []string{"RS256", "EdDSA"} {
+	for alg, token := range map[string]string{"RS256": w.registrationToken(), "EdDSA": ""} {
 		private, public := newJWK(t)
-		c := w.register(metadata{
+		input := map[string]any{"issuer": w.issuer, "key": private, "metadata": newMetadata(metadata{
 			"token_endpoint_auth_method": "private_key_jwt", "jwks": map[string]any{"keys": []any{public}},
-			"dpop_bound_access_tokens": true, "id_token_signed_response_alg": alg,
-		})
-		w.node("openid-client.mjs", map[string]any{
-			"issuer": w.issuer, "client_id": c.ID, "redirect_uri": callback, "key": private, "alg": alg,
-		})
+			"dpop_bound_access_tokens": true, "require_pushed_authorization_requests": true, "id_token_signed_response_alg": alg,
+		})}
+		if token != "" {
+			input["token"] = token
+		}
+		w.node("openid-client.mjs", input)
+	}
+	var apps struct {
+		Apps []struct{} `json:"apps"`
+	}
+	if w.check(w.broker.JSON(w.ctx, &apps, "app", "list")); len(apps.Apps) != 1 {
+		t.Errorf("%d apps are in the log, expected the one that came with a token", len(apps.Apps))
 	}
 }
 
@@ -95,9 +102,9 @@ func TestOAuth4WebAPI(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	s := w.site(nil)
-	c := w.register(metadata{"dpop_bound_access_tokens": true})
 	w.node("oauth4webapi.mjs", map[string]any{
-		"resource": s.Resource, "api": s.API, "client_id": c.ID, "redirect_uri": callback, "scope": site.ReadNotes,
+		"resource": s.Resource, "api": s.API, "scope": site.ReadNotes,
+		"token": w.registrationToken(), "metadata": newMetadata(metadata{"dpop_bound_access_tokens": true}),
 	})
 }
 
@@ -108,12 +115,10 @@ func TestModelContextProtocol(t *testing.T) {
 	w := newWorld(t)
 	s := w.site(nil)
 	for _, method := range []string{"none", "client_secret_post", "client_secret_basic"} {
-		c := w.register(metadata{"token_endpoint_auth_method": method})
-		information := map[string]any{"client_id": c.ID, "token_endpoint_auth_method": method}
-		if c.Secret != "" {
-			information["client_secret"] = c.Secret
-		}
-		w.node("mcp.mjs", map[string]any{"api": s.API, "client": information, "redirect_uri": callback, "scope": site.ReadNotes})
+		w.node("mcp.mjs", map[string]any{
+			"api": s.API, "scope": site.ReadNotes,
+			"token": w.registrationToken(), "metadata": newMetadata(metadata{"token_endpoint_auth_method": method}),
+		})
 	}
 }
 

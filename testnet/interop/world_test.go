@@ -95,10 +95,9 @@ func (w *world) site(change func(*site.Config)) *site.Site {
 	return s
 }
 
-// register registers a client as the operator does. What is not in m is as most
-// clients have it; nil in m leaves it out.
-func (w *world) register(m metadata) client {
-	w.Helper()
+// newMetadata is what most clients have, and what m says instead; nil in m
+// leaves a member out.
+func newMetadata(m metadata) metadata {
 	full := metadata{
 		"client_name": "Reader", "redirect_uris": []string{callback}, "token_endpoint_auth_method": "none",
 		"grant_types": []string{"authorization_code", "refresh_token"},
@@ -109,13 +108,30 @@ func (w *world) register(m metadata) client {
 			delete(full, name)
 		}
 	}
-	data, err := json.Marshal(full)
+	return full
+}
+
+// register registers a client as the operator does.
+func (w *world) register(m metadata) client {
+	w.Helper()
+	data, err := json.Marshal(newMetadata(m))
 	w.check(err)
 	file := filepath.Join(w.TempDir(), "client.json")
 	w.check(os.WriteFile(file, data, 0o600))
 	var c client
 	w.check(w.broker.JSON(w.ctx, &c, "app", "register", "--from", file))
 	return c
+}
+
+// registrationToken is what the operator gives to a developer whose app
+// registers itself.
+func (w *world) registrationToken() string {
+	w.Helper()
+	var made struct {
+		Token string `json:"initial_access_token"`
+	}
+	w.check(w.broker.JSON(w.ctx, &made, "app", "token"))
+	return made.Token
 }
 
 // check ends the test on an error.
