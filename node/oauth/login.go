@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -92,7 +93,24 @@ func (s *Server) newAsk(f form, site *sites.Site) (Ask, error) {
 	if len(q.State) > maxEcho || len(q.Nonce) > maxEcho {
 		return q, invalidRequest("state and nonce may have %d characters each", maxEcho)
 	}
+	q.Scope = s.withoutUnserved(site, q.Scope)
 	return q, s.scopeAt(site, q.Scope)
+}
+
+// unserved are scopes of OpenID Connect (Core 1.0, sections 5.4 and 11) that
+// clients ask for unasked. This broker knows of people nothing but their name,
+// and who gets a refresh token is in the registration.
+var unserved = []string{"email", "address", "phone", "offline_access"}
+
+// withoutUnserved leaves out, beside openid, what a client may ask an OpenID
+// provider for in vain; the answer says what it got. Any other unknown scope is
+// an error, here as at sites.
+func (s *Server) withoutUnserved(site *sites.Site, scope string) string {
+	words := strings.Fields(scope)
+	if site != s.self || !slices.Contains(words, scopeOpenID) {
+		return scope
+	}
+	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return slices.Contains(unserved, w) }), " ")
 }
 
 // maxEcho bounds what is given back to the app as it came.
@@ -116,14 +134,7 @@ func (s *Server) accessScope(site *sites.Site, scope string) string {
 	if site == s.self {
 		return scope
 	}
-	words := strings.Fields(scope)
-	kept := words[:0]
-	for _, w := range words {
-		if w != scopeOpenID {
-			kept = append(kept, w)
-		}
-	}
-	return strings.Join(kept, " ")
+	return strings.Join(slices.DeleteFunc(strings.Fields(scope), func(w string) bool { return w == scopeOpenID }), " ")
 }
 
 // Decide returns where the browser goes with the answer of a person: back to

@@ -96,6 +96,26 @@ func TestOpenID(t *testing.T) {
 	}
 }
 
+// TestScopesInVain: what OpenID Connect clients ask for by default is passed
+// over, and the answer says so.
+func TestScopesInVain(t *testing.T) {
+	w, _ := newPeopled(t, optedIn)
+	a := w.public()
+	verifier := newVerifier()
+	answer := a.redeem(a.allow(w.browser(), "ada", verifier, "scope", "openid email profile offline_access").Get("code"), verifier)
+	if want(t, answer, http.StatusOK, ""); answer.text("scope") != "openid profile" || answer.text("id_token") == "" {
+		t.Errorf("%s", answer.Body)
+	}
+	if answer := w.public(withPassword).logIn("ada", password, "scope", "openid phone"); answer.text("scope") != "openid" {
+		t.Errorf("%s", answer.Body)
+	}
+	for _, scope := range []string{"email", "openid emails", "openid admin"} {
+		if back := w.answer(w.browser().open(a.here(verifier, "scope", scope))); back.Get("error") != "invalid_scope" {
+			t.Errorf("%s: %v", scope, back)
+		}
+	}
+}
+
 // TestPairwiseSubject: apps of one host know a person by one name, others by
 // another, and each person has names of its own.
 func TestPairwiseSubject(t *testing.T) {

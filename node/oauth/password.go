@@ -64,5 +64,6 @@ func (s *Server) directAsk(ctx context.Context, x exchange) (Ask, error) {
 	if err != nil {
 		return q, err
 	}
+	q.Scope = s.withoutUnserved(site, q.Scope)
 	return q, s.scopeAt(site, q.Scope)
 }
