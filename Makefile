@@ -4,7 +4,7 @@
 
 GO         ?= go
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
-FUZZTIME   ?= 2s
+FUZZTIME   ?= 5s
 export CGO_ENABLED ?= 0
 
 .PHONY: build check check-long tools format vet test fuzz bench
@@ -35,7 +35,7 @@ test:
 	CGO_ENABLED=1 $(GO) test -race -timeout 8m ./...
 	$(GO) test -run 'TestFault55Partition|TestSilentMembers|TestSpread' ./federation
 
-# Every fuzz target of every package, one after the other.
+# Every fuzz target of every package.
 fuzz:
 	./.ci/fuzz $(FUZZTIME)
 

@@ -90,3 +90,40 @@ func TestSelfDescribedApp(t *testing.T) {
 	})
 	w.wantError(err, http.StatusUnauthorized, "invalid_client")
 }
+
+// TestFederationStopsSelfDescribedApp: one member stops it at all brokers and
+// sites for a time, and most of them together for good.
+func TestFederationStopsSelfDescribedApp(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, "--max-suspension", "1h")
+	open := func(cfg *site.Config) { cfg.SelfDescribed = true }
+	atB, atC := c.at(1).site("at-b", open), c.at(2).site("at-c", open)
+	a, _ := selfDescribed(c.at(0))
+	sessions := []session{c.loginBy(1, a, atB), c.loginBy(2, a, atC)}
+	c.stop(0, 3, "suspend", a.ClientID, "--reason", "policy", "--for", "1h")
+	c.stopped(a, "policy")
+	for _, s := range sessions {
+		c.refuses(a, s.target, s.tokens)
+	}
+	state := func(i int) string {
+		var shown struct {
+			State string `json:"state"`
+		}
+		if err := c.all[i].JSON(c.ctx, &shown, "app", "show", a.ClientID); err != nil {
+			t.Fatal(err)
+		}
+		return shown.State
+	}
+	wantText(t, c.refusesTo(0, "app", "reinstate", a.ClientID), "nobody can reinstate")
+	c.stop(1, 3, "revoke", "--yes", a.ClientID, "--reason", "malicious")
+	if got := state(0); got != "suspended" {
+		t.Errorf("after one vote it is %s", got)
+	}
+	c.stop(2, 3, "revoke", "--yes", a.ClientID, "--reason", "malicious")
+	for i := range c.all {
+		if got := state(i); got != "revoked" {
+			t.Errorf("after two votes it is %s at broker %d", got, i)
+		}
+	}
+	c.stopped(a, "malicious")
+}
