@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -134,11 +135,11 @@ func TestBearerUndone(t *testing.T) {
 type says struct {
 	assertion *saml.Assertion
 	err       error
-	asked     saml.Expect
+	asked     atomic.Pointer[saml.Expect]
 }
 
 func (s *says) Verify(_ []byte, e saml.Expect) (*saml.Assertion, error) {
-	s.asked = e
+	s.asked.Store(&e)
 	return s.assertion, s.err
 }
 
@@ -155,7 +156,7 @@ func TestSAMLBearer(t *testing.T) {
 		})
 	}
 	access, _ := tokens(t, present("_1", "ada"))
-	if e := verifier.asked; e.Recipient != w.issuer+"/oauth/token" || len(e.Audience) != 2 || e.Audience[0] != w.issuer || !e.Now.Equal(w.clock.now()) {
+	if e := verifier.asked.Load(); e.Recipient != w.issuer+"/oauth/token" || len(e.Audience) != 2 || e.Audience[0] != w.issuer || !e.Now.Equal(w.clock.now()) {
 		t.Errorf("asked to verify for %+v", e)
 	}
 	want(t, present("_1", "ada"), http.StatusBadRequest, "invalid_grant")
