@@ -36,6 +36,8 @@ type bench struct {
 	siteKey  registry.SigningKey
 	siteDB   *sql.DB
 
+	federation string
+
 	client admin.App
 	basic  string // the client's Authorization
 }
@@ -92,6 +94,7 @@ func (w *bench) startSite() {
 	w.resource, w.siteKey = server.URL, registry.GenerateSigningKey()
 	shown, err := w.node.ShowFederation(context.Background())
 	check(w, err)
+	w.federation = shown.Federation
 	w.site, err = site.New(context.Background(), site.Config{
 		Resource: w.resource, Brokers: []string{w.issuer}, Federation: shown.Federation, Store: w.siteDB, Key: w.siteKey,
 		Scopes:                 map[string]string{benchScope: "Read your notes"},
@@ -150,20 +153,29 @@ func (w *bench) codes(b *testing.B, count int) [][]byte {
 	forms := make([][]byte, count)
 	for i := range forms {
 		verifier := newVerifier()
-		code := protocol.Code{
-			Issuer: w.resource, Audience: w.issuer, ClientID: w.client.ClientID, RedirectURI: redirectURI, Challenge: challenge(verifier),
-			Scope: benchScope, Grant: registry.NewID(), IssuedAt: now, ExpiresAt: now + 60, ID: registry.NewID(),
-		}
+		code := w.code(w.resource, verifier, now)
 		signed, err := protocol.SignCode(w.siteKey, code)
 		check(b, err)
 		_, err = consent.Exec(code.Grant, code.ClientID, w.issuer, code.Scope, code.ID, code.ExpiresAt, now)
 		check(b, err)
-		form := codeForm(signed, verifier)
-		form.Set("client_id", w.client.ClientID)
-		forms[i] = encoded(form)
+		forms[i] = w.codeForm(signed, verifier)
 	}
 	check(b, tx.Commit())
 	return forms
+}
+
+// code is a code of a site for the client.
+func (w *bench) code(resource, verifier string, now int64) protocol.Code {
+	return protocol.Code{
+		Issuer: resource, Audience: w.issuer, ClientID: w.client.ClientID, RedirectURI: redirectURI, Challenge: challenge(verifier),
+		Scope: benchScope, Grant: registry.NewID(), IssuedAt: now, ExpiresAt: now + 60, ID: registry.NewID(),
+	}
+}
+
+func (w *bench) codeForm(signed, verifier string) []byte {
+	form := codeForm(signed, verifier)
+	form.Set("client_id", w.client.ClientID)
+	return encoded(form)
 }
 
 // measured is one server under one load.
@@ -206,10 +218,14 @@ func BenchmarkLoad(b *testing.B) {
 			}})
 	})
 	b.Run("Code", func(b *testing.B) {
-		form := w.codes(b, 1)[0]
+		form, alone := w.codes(b, 1)[0], newLeastSite(w)
 		compare(b, least(l, "Insert", "/insert", form), least(l, "Tell", "/tell", form),
 			measured{"Broker", func(b *testing.B, _ int) (string, func(*conn, int)) {
 				forms := w.codes(b, b.N)
+				return w.issuer, func(c *conn, i int) { c.post("/oauth/token", w.basic, forms[i], http.StatusOK) }
+			}},
+			measured{"BrokerAlone", func(b *testing.B, _ int) (string, func(*conn, int)) {
+				forms := alone.codes(b, w, b.N)
 				return w.issuer, func(c *conn, i int) { c.post("/oauth/token", w.basic, forms[i], http.StatusOK) }
 			}})
 	})

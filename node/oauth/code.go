@@ -83,7 +83,7 @@ func (s *Server) codeOffer(c *protocol.Code, site *sites.Site, x exchange) *offe
 func (s *Server) newFamily(o *offer) Family {
 	now := s.now()
 	f := Family{
-		ID:        registry.NewID(),
+		ID:        s.newID(),
 		ClientID:  o.client.ID,
 		Home:      o.client.State.Home,
 		Site:      o.site.Resource,

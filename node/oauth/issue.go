@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/comity-network/comity/node/notify"
-	"github.com/comity-network/comity/registry"
 	"github.com/comity-network/comity/site/protocol"
 )
 
@@ -214,7 +213,7 @@ func (s *Server) deadToken(reason string) func(Token) notify.Message {
 func (s *Server) message(site string, expiresAt int64, e protocol.Event) notify.Message {
 	e.Issuer = s.cfg.Issuer
 	if e.ID == "" {
-		e.ID = registry.NewID()
+		e.ID = s.newID()
 	}
 	if e.Audience == "" {
 		e.Audience = site
