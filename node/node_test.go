@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -20,6 +19,7 @@ import (
 	"github.com/comity-network/comity/node"
 	"github.com/comity-network/comity/node/admin"
 	"github.com/comity-network/comity/registry"
+	"github.com/comity-network/comity/testnet/process"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -27,12 +27,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // freeIssuer returns an issuer on a loopback port that nobody uses.
 func freeIssuer(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := process.FreeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return "http://" + l.Addr().String()
+	return "http://" + address
 }
 
 // config of a node in a new directory.

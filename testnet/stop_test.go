@@ -248,6 +248,9 @@ func TestSiteSurvivesRestart(t *testing.T) {
 	deadTarget, deadTokens := w.login(dead, s.API)
 	w.command("app", "revoke", dead.ClientID, "--yes", "--reason", "malicious")
 	w.refuses(dead, deadTarget, deadTokens)
+	if err := s.Poll(w.ctx); err != nil { // and holds the stop list that this made
+		t.Fatal(err)
+	}
 	s.Close()
 	w.site("notebook", func(c *site.Config) {
 		c.Listen, c.ByHand = strings.TrimPrefix(s.Resource, "http://"), true // asks nobody

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -81,13 +82,20 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	return n, n.Restart(ctx)
 }
 
-// FreeAddress returns a loopback address that nobody listens on.
+// FreeAddress returns a loopback address that nobody listens on, below the ports
+// that systems give to connections: between two starts nobody else is given it.
 func FreeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	const first, last = 10_000, 32_000
+	var failed error
+	for range 20 {
+		address := fmt.Sprintf("127.0.0.1:%d", first+rand.N(last-first))
+		l, err := net.Listen("tcp", address)
+		if err == nil {
+			return address, l.Close()
+		}
+		failed = err
 	}
-	return l.Addr().String(), l.Close()
+	return "", failed
 }
 
 // New returns a node that does not run yet.
