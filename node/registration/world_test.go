@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -20,6 +19,7 @@ import (
 	"github.com/comity-network/comity/node/admin"
 	"github.com/comity-network/comity/node/oauth"
 	"github.com/comity-network/comity/registry"
+	"github.com/comity-network/comity/testnet/process"
 )
 
 // broker is a running node, spoken to by HTTP, whose clock a test can turn
@@ -39,10 +39,9 @@ type broker struct {
 func newBroker(t testing.TB, change ...func(*node.Config)) *broker {
 	t.Helper()
 	b := &broker{t: t, logged: &logBuffer{}, client: &http.Client{Transport: &http.Transport{}}}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := process.FreeAddress()
 	check(t, err)
-	b.issuer = "http://" + l.Addr().String()
-	check(t, l.Close())
+	b.issuer = "http://" + address
 	cfg := node.Config{
 		DataDir: filepath.Join(t.TempDir(), "data"), Issuer: b.issuer, Now: b.now,
 		Log: slog.New(slog.NewJSONHandler(b.logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
