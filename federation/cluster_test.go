@@ -298,16 +298,20 @@ func (c *cluster) until(most time.Duration, what string, condition func() bool) 
 }
 
 // meshed: every one of these nodes is connected to all others of them.
-func meshed(nodes []*clusterNode) bool {
+func meshed(nodes []*clusterNode) bool { return apart(nodes) == 0 }
+
+// apart counts the nodes of these that others of them take for offline, once
+// for each that does.
+func apart(nodes []*clusterNode) (count int) {
 	for _, n := range nodes {
 		online := n.Online()
 		for _, other := range nodes {
 			if other != n && !slices.Contains(online, other.issuer) {
-				return false
+				count++
 			}
 		}
 	}
-	return true
+	return count
 }
 
 // same: all of these nodes hold the same, and it is whole.
