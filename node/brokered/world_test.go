@@ -46,8 +46,11 @@ type world struct {
 	clock   *clock
 	records *records
 	brokers map[string]*broker // by issuer
-	logged  *logBuffer         // of all brokers
+	sites   map[string]*oldsite.Site
+	logged  *logBuffer // of all brokers
 }
+
+func (w *world) site(name string) *oldsite.Site { return w.sites[name] }
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
@@ -341,6 +344,38 @@ func (b *broker) signed(ctx context.Context, id, with string, form url.Values) *
 		ConsumerKey: id, Method: oauth1.HMACSHA1, Nonce: rand.Text(), Timestamp: b.world.clock.now().Unix(),
 	}, with, ""))
 	return r
+}
+
+// signedWith makes a connect request of the client with that method, at
+// another time.
+func (b *broker) signedWith(method string, skew time.Duration, form url.Values) *http.Request {
+	b.world.t.Helper()
+	body := []byte(form.Encode())
+	r, err := http.NewRequest(http.MethodPost, b.issuer+"/broker/connect", bytes.NewReader(body))
+	check(b.world.t, err)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	check(b.world.t, oauth1.SignHMAC(r, body, oauth1.Parameters{
+		ConsumerKey: client, Method: oauth1.Method(method), Nonce: rand.Text(), Timestamp: b.world.clock.now().Add(skew).Unix(),
+	}, secret, ""))
+	return r
+}
+
+func formOf(site *oldsite.Site) url.Values { return url.Values{"server_url": {site.URL()}} }
+
+func memberRequest(id, server, callback string) []byte {
+	raw, _ := json.Marshal(map[string]string{"client_id": id, "server_url": server, "callback_url": callback})
+	return raw
+}
+
+// clientsFunc are records that a function reads.
+type clientsFunc func(id string) (registry.ClientState, error)
+
+func (f clientsFunc) Client(_ context.Context, id string) (registry.ClientState, error) { return f(id) }
+
+// public is a broker that reaches public sites only.
+func public(b *broker) {
+	b.cfg.Discovery = guard.New(guard.Config{})
+	b.cfg.Requests = guard.New(guard.Config{Timeout: 20 * time.Second})
 }
 
 // connect is the client: it asks its broker for a connection to a site.
