@@ -131,25 +131,32 @@ type broker struct {
 	saved       int
 }
 
-// newBroker starts a member and, with id, registers that client with it.
-func (w *world) newBroker(change ...func(*broker)) *broker {
-	w.t.Helper()
+// bare is a member without a network.
+func (w *world) bare(issuer string) *broker {
 	b := &broker{
-		world: w, secrets: map[string]string{}, nonces: map[string]bool{}, connections: map[string]brokered.Connection{},
+		world: w, issuer: issuer, secrets: map[string]string{}, nonces: map[string]bool{}, connections: map[string]brokered.Connection{},
 		denied: map[string]bool{}, offline: map[string]bool{}, lies: map[string]func(context.Context, []byte) ([]byte, error){},
 		notified: func(context.Context, string) string { return "" },
 	}
-	b.http = httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { b.Handler().ServeHTTP(rw, r) }))
-	b.issuer = "http://" + b.http.Listener.Addr().String()
-	discovery := guard.New(guard.Config{AllowPrivate: true})
-	requests := guard.New(guard.Config{AllowPrivate: true, Timeout: 20 * time.Second})
 	b.cfg = brokered.Config{
-		Issuer: b.issuer, Clients: w.records, Secrets: b, Store: b, Members: b, Sites: b,
-		Discovery: discovery, Requests: requests,
+		Issuer: issuer, Clients: w.records, Secrets: b, Store: b, Members: b, Sites: b,
 		Fresh: func() error { b.mu.Lock(); defer b.mu.Unlock(); return b.stale },
 		Now:   w.clock.now,
 		Log:   slog.New(slog.NewJSONHandler(w.logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
+	return b
+}
+
+// newBroker starts a member.
+func (w *world) newBroker(change ...func(*broker)) *broker {
+	w.t.Helper()
+	var b *broker
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { b.Handler().ServeHTTP(rw, r) }))
+	b = w.bare("http://" + server.Listener.Addr().String())
+	b.http = server
+	discovery := guard.New(guard.Config{AllowPrivate: true})
+	requests := guard.New(guard.Config{AllowPrivate: true, Timeout: 20 * time.Second})
+	b.cfg.Discovery, b.cfg.Requests = discovery, requests
 	for _, f := range change {
 		f(b)
 	}
