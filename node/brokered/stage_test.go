@@ -65,9 +65,9 @@ func (s *stage) RoundTrip(r *http.Request) (*http.Response, error) {
 			}
 			return answer(200, h, "")
 		}
-		return answer(200, http.Header{"Link": {`<https://blog.example/wp-json/>; rel="https://api.w.org/"`}}, "")
+		return answer(200, http.Header{"Link": {`</wp-json/>; rel="https://api.w.org/"`}}, "")
 	case http.MethodGet:
-		return answer(200, http.Header{}, s.index)
+		return answer(200, http.Header{}, strings.ReplaceAll(s.index, "/blog.example/", "/"+r.URL.Host+"/"))
 	}
 	raw, err := io.ReadAll(r.Body)
 	check(s.t, err)
