@@ -88,6 +88,7 @@ func (s *Server) confirm(w http.ResponseWriter, r *http.Request) (*waiting, cred
 
 // confirmForm is the body of a confirm.
 type confirmForm struct {
+	unprinted
 	verifier    string
 	clientID    string
 	credentials credentials
@@ -106,9 +107,9 @@ type confirmForm struct {
 // The verifier is returned with an error, too, if it could be read.
 func parseConfirm(body string) (confirmForm, error) {
 	var f confirmForm
+	var token, secret string
 	into := map[string]*string{
-		"verifier": &f.verifier, "client_id": &f.clientID,
-		"client_token": &f.credentials.token, "client_secret": &f.credentials.secret,
+		"verifier": &f.verifier, "client_id": &f.clientID, "client_token": &token, "client_secret": &secret,
 	}
 	if !utf8.ValidString(body) {
 		return f, invalidRequest("the body is not UTF-8")
@@ -139,6 +140,7 @@ func parseConfirm(body string) (confirmForm, error) {
 	case f.verifier == "" || f.clientID == "":
 		return f, invalidRequest("verifier, client_id, client_token and client_secret are required")
 	}
+	f.credentials = newCredentials(token, secret)
 	if err := f.credentials.check(); err != nil {
 		return f, invalidRequest("%v", err)
 	}

@@ -38,6 +38,7 @@ type connected struct {
 
 // connectDocument is the answer to a client.
 type connectDocument struct {
+	unprinted
 	Token  string    `json:"client_token"`
 	Secret string    `json:"client_secret"`
 	API    string    `json:"api_root"`
@@ -67,7 +68,8 @@ func (s *Server) serveConnect(w http.ResponseWriter, r *http.Request) {
 		s.writeFailure(w, s.explain(ctx, err), "error")
 		return
 	}
-	writeJSON(w, http.StatusOK, connectDocument{done.credentials.token, done.credentials.secret, done.site.apiRoot, done.site.data})
+	token, secret := done.credentials.open()
+	writeJSON(w, http.StatusOK, connectDocument{Token: token, Secret: secret, API: done.site.apiRoot, Site: done.site.data})
 }
 
 func (s *Server) serveClient(ctx context.Context, w http.ResponseWriter, r *http.Request) (*connected, error) {
@@ -203,19 +205,28 @@ func (s *Server) mayConnect(ctx context.Context, c call) (registry.ClientState, 
 	return state, nil
 }
 
-// takePlace bounds what is held open: for all clients of this broker or for one
-// member, and for one client.
+// takePlace bounds what is held open: for one client, for all of one home, and
+// for those of all other members together.
 func (s *Server) takePlace(ctx context.Context, c call) (leave func(), err error) {
 	one, err := s.ofClient.enter(ctx, c.client, "connects of this client")
 	if err != nil {
 		return nil, err
 	}
-	all, err := s.held.enter(ctx, c.state.Home, "connects")
+	home, err := s.ofHome.enter(ctx, c.state.Home, "connects of clients of one broker")
 	if err != nil {
 		one()
 		return nil, err
 	}
-	return func() { all(); one() }, nil
+	if c.state.Home == s.cfg.Issuer { // for whom others leave room
+		return func() { home(); one() }, nil
+	}
+	all, err := s.ofMembers.enter(ctx, "", "connects of clients of other brokers")
+	if err != nil {
+		home()
+		one()
+		return nil, err
+	}
+	return func() { all(); home(); one() }, nil
 }
 
 // permitted asks the operator's rules about the site: about its home, and also

@@ -178,7 +178,7 @@ func (s *Server) explain(ctx context.Context, err error) *Failure {
 	switch {
 	case errors.As(err, &f):
 		return f
-	case errors.Is(err, context.Canceled): // nobody is there to read it
+	case ctx.Err() != nil: // time is up, or nobody is there to read it
 		return timedOut()
 	}
 	id := registry.NewID()

@@ -23,6 +23,7 @@ type memberRequest struct {
 
 // memberReply is the answer: credentials for that client, or an error.
 type memberReply struct {
+	unprinted
 	ClientID string       `json:"client_id"`
 	Token    string       `json:"client_token,omitempty"`
 	Secret   string       `json:"client_secret,omitempty"`
@@ -57,7 +58,7 @@ func (s *Server) Answer(ctx context.Context, speaks func(issuer string) bool, re
 		f := s.explain(ctx, err)
 		reply.Error = &memberError{f.Status, f.Code, cut(f.Message, maxMessageRunes), f.Data}
 	} else {
-		reply.Token, reply.Secret = done.credentials.token, done.credentials.secret
+		reply.Token, reply.Secret = done.credentials.open()
 	}
 	return json.Marshal(reply)
 }
@@ -111,8 +112,11 @@ func parseMemberReply(data []byte, client string) (credentials, error) {
 		return none, errors.New("it is about another client")
 	}
 	if r.Error == nil {
-		got := credentials{r.Token, r.Secret}
-		return got, got.check()
+		got := newCredentials(r.Token, r.Secret)
+		if err := got.check(); err != nil {
+			return none, err
+		}
+		return got, nil
 	}
 	if r.Token != "" || r.Secret != "" {
 		return none, errors.New("credentials beside an error")
@@ -162,6 +166,7 @@ func (s *Server) askOne(ctx context.Context, issuer, client string, request []by
 	defer cancel()
 	reply, err := s.cfg.Members.Ask(ctx, issuer, request)
 	if err != nil {
+		s.cfg.Log.InfoContext(ctx, "a member could not be asked", "member", issuer, "error", err)
 		return credentials{}, fmt.Errorf("%w: %w", errUnreachable, err)
 	}
 	got, err := parseMemberReply(reply, client)

@@ -140,9 +140,18 @@ func TestUnknownIsRemembered(t *testing.T) {
 	if from(stranger) != 1 || from(home) != 3 {
 		t.Errorf("the member asked %d times, the home %d times", from(stranger), from(home))
 	}
+	own := registry.CID([]byte("a client of the member"))
+	w.register(own, stranger.issuer)
+	stranger.change(func() { stranger.secrets[own] = secret })
+	for range 2 {
+		stranger.send(stranger.signed(t.Context(), own, secret, formOf(site))).want(t, http.StatusBadRequest, "ba.unknown_broker")
+	}
+	if from(stranger) != 3 {
+		t.Errorf("for its own client the member asked %d times", from(stranger)-1)
+	}
 	w.clock.pass(10 * time.Minute)
 	home.connect(site.URL()).want(t, http.StatusBadRequest, "ba.unknown_broker")
-	if from(stranger) != 2 {
+	if from(stranger) != 4 {
 		t.Errorf("after ten minutes the member has asked %d times", from(stranger))
 	}
 }
