@@ -36,7 +36,8 @@
 //     "Consumer Key is invalid".
 //
 // Each field of Behaviour is one departure from this. Log says what came in
-// and what the site asked, and Wait waits for it.
+// and what the site asked, and Wait waits for it. The package wordpress beside
+// this one starts real sites, for long tests.
 //
 // # Recordings
 //
