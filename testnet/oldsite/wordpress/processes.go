@@ -12,8 +12,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/comity-network/comity/testnet/process"
 )
 
 // server is a process that runs until the test ends.
@@ -41,14 +39,15 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// start starts a process in a group of its own, and kills the group with the
-// test.
+// start starts a process, and ends it with the test. It runs under timeout(1),
+// which passes a signal on to all that the process has started, as PHP's
+// workers, and ends them after their lifetime if nobody else does.
 func start(t testing.TB, env []string, name string, args ...string) *server {
 	t.Helper()
 	s := &server{name: name, done: make(chan struct{})}
-	cmd := exec.Command(name, args...)
+	cmd := exec.Command("timeout", append([]string{"--kill-after=" + grace, lifetime, name}, args...)...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = env, &s.wrote, &s.wrote
-	cmd.SysProcAttr = process.Attributes()
+	cmd.SysProcAttr = attributes()
 	cmd.WaitDelay = time.Second
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -58,8 +57,14 @@ func start(t testing.TB, env []string, name string, args ...string) *server {
 		close(s.done)
 	}()
 	t.Cleanup(func() {
-		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		<-s.done
+		syscall.Kill(cmd.Process.Pid, syscall.SIGTERM)
+		select {
+		case <-s.done:
+		case <-time.After(stopWithin):
+			t.Errorf("%s does not end: it is killed, with all of its group", name)
+			syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+			<-s.done
+		}
 		if t.Failed() {
 			t.Logf("%s wrote:\n%s", name, s.wrote.String())
 		}

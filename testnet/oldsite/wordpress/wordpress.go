@@ -7,8 +7,8 @@
 //
 // Two sites run, on 127.0.0.1 and on 127.0.0.2, as if they were two hosts.
 // Everything lives in a directory of the test and ends with it: the processes
-// are killed by their ids, and by the kernel when the test dies. The sites ask
-// nobody but loopback.
+// are ended by their ids, by the kernel when the test dies, and after fifteen
+// minutes by themselves. The sites ask nobody but loopback.
 //
 // The programs are installed by .ci/tools-long, which `make check-long` runs
 // first. Without COMITY_LONG=1 a test that starts WordPress is skipped; with
@@ -36,7 +36,10 @@ import (
 
 // Bounds of what is started.
 const (
-	workers     = "6" // PHP processes of a site
+	workers     = "6"   // PHP processes of a site
+	lifetime    = "15m" // of a process, whatever happens to the test
+	grace       = "5s"  // between a process's end that is asked for and its death
+	stopWithin  = 15 * time.Second
 	startWithin = 60 * time.Second
 	poll        = 50 * time.Millisecond
 )
@@ -71,7 +74,7 @@ func Start(t testing.TB) *WordPress {
 	if os.Getenv("COMITY_LONG") == "" {
 		t.Skip("a real WordPress is started with COMITY_LONG=1 only, as `make check-long` does: it needs MariaDB, PHP and some ten seconds")
 	}
-	for _, program := range []string{"php", "mariadbd", "mariadb-install-db"} {
+	for _, program := range []string{"php", "mariadbd", "mariadb-install-db", "timeout"} {
 		if _, err := exec.LookPath(program); err != nil {
 			t.Fatalf("%v: run .ci/tools-long", err)
 		}
