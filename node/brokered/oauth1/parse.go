@@ -51,10 +51,10 @@ func Parse(r *http.Request, public *url.URL, body []byte) (*Request, error) {
 
 	// Exactly one place has the protocol parameters (RFC 5849, section 3.5).
 	protocol := inHeader
-	switch body, query := hasProtocol(inBody), hasProtocol(inQuery); {
-	case authorized && (body || query) || body && query:
+	switch b, q := hasProtocol(inBody), hasProtocol(inQuery); {
+	case authorized && (b || q) || b && q:
 		return nil, malformed("oauth_ parameters are in two places: send all of them in the Authorization header, or in the body, or in the query")
-	case !authorized && !body && !query:
+	case !authorized && !b && !q:
 		return nil, unauthorized("the request is not signed: it has no oauth_ parameters in an Authorization header, a form body or the query")
 	}
 	parsed := &Request{form: url.Values{}}
@@ -108,9 +108,7 @@ func headerParameters(h http.Header) ([]parameter, bool, error) {
 		if seen[p.name] {
 			return nil, false, malformed("%s is sent twice", known(p.name))
 		}
-		if seen[p.name] = true; len(seen) > maxParameters {
-			return nil, false, malformed("more than %d parameters", maxParameters)
-		}
+		seen[p.name] = true
 		if p.name != "realm" {
 			all = append(all, p)
 		}
@@ -196,18 +194,17 @@ func formParameters(encoded, where string, limit int) ([]parameter, error) {
 	return all, nil
 }
 
-// protocolParameters are those that mean something here. Any other is signed
-// like them, and ignored.
-func protocolParameters() []struct {
+// rule says what a protocol parameter may be. Required ones are not empty.
+type rule struct {
 	name     string
-	limit    int
+	limit    int // bytes
 	required bool
-} {
-	return []struct {
-		name     string
-		limit    int
-		required bool
-	}{
+}
+
+// rules are those of the parameters that mean something here. Any other is
+// signed like them, and ignored.
+func rules() []rule {
+	return []rule{
 		{"oauth_consumer_key", maxKey, true},
 		{"oauth_token", maxKey, false},
 		{"oauth_signature_method", maxWord, true},
@@ -223,7 +220,7 @@ func protocolParameters() []struct {
 // known returns the name, if it is one of ours, for a sentence that holds
 // nothing foreign.
 func known(name string) string {
-	for _, p := range protocolParameters() {
+	for _, p := range rules() {
 		if p.name == name {
 			return name
 		}
@@ -243,7 +240,7 @@ func (r *Request) read(protocol []parameter) error {
 		}
 		values[p.name] = p.value
 	}
-	for _, p := range protocolParameters() {
+	for _, p := range rules() {
 		switch value := values[p.name]; {
 		case p.required && value == "":
 			return malformed("%s is missing", p.name)
