@@ -147,7 +147,7 @@ func TestConfirmBodies(t *testing.T) {
 		{"control characters", oldsite.ControlCharacters, func(f url.Values, _ string) bool { return strings.Contains(f.Get("client_token"), "\r\n") }},
 		{"no form", oldsite.NotAForm, func(_ url.Values, body string) bool { return strings.HasPrefix(body, "{") }},
 		{"extra member", oldsite.ExtraMember, func(f url.Values, body string) bool { return strings.HasPrefix(body, one) && len(f) == 5 }},
-		{"another order", oldsite.RightInAnotherOrder, func(f url.Values, body string) bool {
+		{"another order", oldsite.AnotherOrder, func(f url.Values, body string) bool {
 			return strings.HasPrefix(body, "client_secret=") && strings.HasSuffix(body, "&verifier="+verifier) && len(f) == 4
 		}},
 	} {
@@ -283,7 +283,9 @@ func page(status int) func(t *testing.T, r *http.Request, head bool) {
 func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 	b := newBroker(t)
 	b.answer = func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
-	s := start(t, b.config())
+	c := b.config()
+	c.ConfirmTimeout = time.Hour
+	s := start(t, c)
 	failed := make(chan error)
 	r, err := request(within(t), s.ConnectURL(), b.form("appkey0001"))
 	if err != nil {
@@ -296,8 +298,15 @@ func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 	if _, err := s.Wait(within(t), oldsite.Began(oldsite.Confirm)); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
+	closed := make(chan error)
+	go func() { closed <- s.Close() }()
+	select {
+	case err := <-closed:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-within(t).Done():
+		t.Fatal("Close does not return")
 	}
 	if err := <-failed; err == nil {
 		t.Error("the connection request was answered by a closed site")
