@@ -3,13 +3,10 @@
 package oldsite
 
 import (
-	"context"
+	"cmp"
 	"crypto/x509"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -45,83 +42,41 @@ type User struct{ Name, Password, Email string }
 
 // Site is one running site.
 type Site struct {
+	*host
 	cfg    Config
-	base   *url.URL // without a slash at its end
-	server *http.Server
-	client *http.Client
-	log    exchanges
 	keys   credentials
 	logins logins
 	worker chan struct{} // nil: no limit
 
-	ctx  context.Context // ends with Close
-	stop context.CancelFunc
-
 	mu        sync.Mutex
 	behaviour Behaviour
-	closed    bool
-	running   sync.WaitGroup // handlers; added to under mu and before closed
 }
 
 // New starts a site.
 func New(c Config) (*Site, error) {
-	c.Listen = or(c.Listen, "127.0.0.1:0")
-	c.Name = or(c.Name, "Old Site")
-	c.User.Name = or(c.User.Name, "admin")
-	c.User.Password = or(c.User.Password, random(12))
-	c.User.Email = or(c.User.Email, "admin@example.org")
-	if c.ConfirmTimeout == 0 {
-		c.ConfirmTimeout = 5 * time.Second
-	}
+	c.Listen = cmp.Or(c.Listen, "127.0.0.1:0")
+	c.Name = cmp.Or(c.Name, "Old Site")
+	c.User.Name = cmp.Or(c.User.Name, "admin")
+	c.User.Password = cmp.Or(c.User.Password, random(12))
+	c.User.Email = cmp.Or(c.User.Email, "admin@example.org")
+	c.ConfirmTimeout = cmp.Or(c.ConfirmTimeout, 5*time.Second)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
 	if c.Path != "" && (!strings.HasPrefix(c.Path, "/") || strings.HasSuffix(c.Path, "/")) {
 		return nil, fmt.Errorf("the path %q of a site must start with a slash and not end with one", c.Path)
 	}
-	l, err := net.Listen("tcp", c.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("starting an old site: %w", err)
-	}
-	s := &Site{
-		cfg:       c,
-		base:      &url.URL{Scheme: "http", Host: l.Addr().String(), Path: c.Path},
-		behaviour: c.Behaviour,
-		log:       exchanges{changed: make(chan struct{})},
-	}
+	s := &Site{cfg: c, behaviour: c.Behaviour}
 	s.keys.now = c.Now
-	s.ctx, s.stop = context.WithCancel(context.Background())
-	s.client = s.newClient()
 	if c.Workers > 0 {
 		s.worker = make(chan struct{}, c.Workers)
 	}
-	s.server = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
-	s.running.Add(1)
-	go func() {
-		defer s.running.Done()
-		s.server.Serve(l)
-	}()
+	var err error
+	if s.host, err = listen(c.Listen, c.Path, c.Roots, s.serve); err != nil {
+		return nil, fmt.Errorf("starting an old site: %w", err)
+	}
 	return s, nil
 }
-
-// Close ends the site and every exchange that is under way, and waits for
-// their ends.
-func (s *Site) Close() error {
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
-	s.stop()
-	err := s.server.Close()
-	s.running.Wait()
-	s.client.CloseIdleConnections()
-	if errors.Is(err, net.ErrClosed) {
-		return nil
-	}
-	return err
-}
-
-// URL is the site's address as a client names it, with a slash at its end.
-func (s *Site) URL() string { return s.base.String() + "/" }
 
 // IndexURL is the address of the API index.
 func (s *Site) IndexURL() string { return s.api("/") }
@@ -153,22 +108,8 @@ func (s *Site) api(route string) string {
 	return s.base.String() + "/wp-json" + route
 }
 
-// begin counts a handler in, so that Close can wait for it.
-func (s *Site) begin() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.closed {
-		s.running.Add(1)
-	}
-	return !s.closed
-}
-
-// ServeHTTP implements http.Handler.
-func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !s.begin() {
-		panic(http.ErrAbortHandler)
-	}
-	defer s.running.Done()
+// serve answers one request.
+func (s *Site) serve(w http.ResponseWriter, r *http.Request) {
 	if s.worker != nil {
 		select {
 		case s.worker <- struct{}{}:
@@ -225,11 +166,4 @@ func (s *Site) route(r *http.Request, b Behaviour) (Kind, http.HandlerFunc) {
 		return Login, s.login
 	}
 	return Other, http.NotFound
-}
-
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }
