@@ -3,7 +3,6 @@
 package brokered
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -22,30 +21,34 @@ func (s *Server) serveConfirm(w http.ResponseWriter, r *http.Request) {
 		err = timedOut()
 	}
 	if err == nil {
-		err = s.say(w, began)
+		err = s.say(w, r, began)
 	} else {
-		s.writeFailure(w, s.explain(r.Context(), err), "")
+		f := s.explain(r.Context(), err)
+		s.writeFailure(w, f, "")
+		err = f
 	}
 	if claimed == nil {
 		return
 	}
 	if err != nil {
-		s.cfg.Log.InfoContext(r.Context(), "a site's confirm was refused", "client", claimed.call.client, "why", err.Error())
-		err = siteUnusable("the site's confirmation did not come through: %v; try again", err)
+		s.cfg.Log.InfoContext(r.Context(), "a site's confirm does not count", "client", claimed.call.client, "why", err.Error())
+		err = unconfirmed(err)
 	}
 	claimed.outcome <- outcome{got, err}
 }
 
 // say answers 200. The site has read it, or may have, unless there is an error.
-func (s *Server) say(w http.ResponseWriter, began time.Time) error {
+func (s *Server) say(w http.ResponseWriter, r *http.Request, began time.Time) error {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", "2")
 	w.WriteHeader(http.StatusOK)
-	if _, err := w.Write([]byte("{}")); err != nil {
-		return fmt.Errorf("the answer could not be sent: %w", err)
+	_, err := w.Write([]byte("{}"))
+	if err == nil {
+		err = http.NewResponseController(w).Flush()
 	}
-	if err := http.NewResponseController(w).Flush(); err != nil {
-		return fmt.Errorf("the answer could not be sent: %w", err)
+	if err != nil {
+		s.cfg.Log.InfoContext(r.Context(), "the answer to a confirm could not be sent", "error", err)
+		return siteUnusable("it went away before it had our answer")
 	}
 	if s.cfg.Now().Sub(began) > confirmTime {
 		return timedOut()

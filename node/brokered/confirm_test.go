@@ -360,9 +360,7 @@ func TestStoppedMeanwhile(t *testing.T) {
 				if strings.Contains(a.body, "SECRET") || a.status == 200 {
 					t.Fatalf("released %s", a.body)
 				}
-				if name == "between confirm and 202" {
-					a.want(t, http.StatusBadRequest, "ba.rejected_client")
-				}
+				a.want(t, http.StatusBadRequest, "ba.rejected_client")
 			})
 		})
 	}
