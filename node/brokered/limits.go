@@ -65,7 +65,7 @@ const (
 	// verifierBytes are random bytes of a verifier, in hexadecimal.
 	verifierBytes = 24
 
-	maxSites    = 1000   // discoveries in memory, 15 KiB each at most
+	maxSites    = 1000   // discoveries in memory, 2 KiB each usually, 50 KiB at most
 	maxUnknown  = 10_000 // sites that do not know this broker, in memory
 	maxLimited  = 10_000 // buckets of each rate limit
 	retryAfter  = 5      // seconds: when a place may have become free
