@@ -138,6 +138,7 @@ type Stop struct {
 	Cutoff   int64  // tokens and families with iat ≤ Cutoff die; 0: none, they are only blocked
 	At       int64  // now, seconds since 1970
 	Reason   string // recorded with what dies
+	Broker   string // issuer of this broker: sites that were connected through it are told
 }
 
 // Store keeps tokens. Every method that returns nil has its whole effect on
@@ -206,12 +207,14 @@ type Revoker interface {
 	// released and not expired at the time; message makes the event for each.
 	RevokeFamily(ctx context.Context, id string, at int64, reason string, message func(Token) notify.Message) error
 	// StopClient queues message(site) for each site that holds unexpired
-	// tokens, pending or released, of the client, and then kills what stop
+	// tokens, pending or released, of the client, and for each where it was
+	// connected and that was not told of this stop, and then kills what stop
 	// says. With a nil message nobody is told.
 	StopClient(ctx context.Context, stop Stop, message func(site string) notify.Message) (sites int, err error)
 	// EnableClient kills what stop says, and queues message(site) for each
 	// site that knows the client: it was given tokens that would not be
-	// expired by now, or has families. With a nil message nobody is told.
+	// expired by now, or has families, or was told of a stop since the client
+	// was connected there. With a nil message nobody is told.
 	EnableClient(ctx context.Context, stop Stop, message func(site string) notify.Message) (sites int, err error)
 	// StopBroker kills everything of the clients of one home broker; an empty
 	// home means everything. Sites are not told: they see the broker in the
@@ -225,7 +228,8 @@ type Keeper interface {
 	Claim(ctx context.Context, id OneTime) error
 	// Pending lists tokens that are pending since before the given second.
 	Pending(ctx context.Context, before int64) ([]Token, error)
-	// Holders lists the clients that have unexpired tokens or families.
+	// Holders lists the clients that have unexpired tokens or families, or were
+	// connected somewhere.
 	Holders(ctx context.Context, now int64) ([]string, error)
 	// Purge forgets what can no longer matter.
 	Purge(ctx context.Context, now int64) error

@@ -46,7 +46,7 @@ func (d *Directory) Check(ctx context.Context, resource string) Report {
 		return r
 	}
 	r.MetadataURL = url
-	if err := d.permitted(ctx, resource); err != nil {
+	if err := d.Permitted(ctx, resource); err != nil {
 		r.add(err.Error(), "run: comity site allow "+resource)
 	}
 	site, header, err := d.fetch(ctx, resource)

@@ -52,7 +52,7 @@ func (d *Directory) lookup(ctx context.Context, resource string, age time.Durati
 	if err := protocol.CheckResource(resource); err != nil {
 		return nil, err
 	}
-	if err := d.permitted(ctx, resource); err != nil {
+	if err := d.Permitted(ctx, resource); err != nil {
 		return nil, err
 	}
 	e, err := d.entry(resource, age)

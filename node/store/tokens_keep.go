@@ -37,6 +37,7 @@ func (s *Store) Holders(ctx context.Context, now int64) ([]string, error) {
 	return collect[string](s.reader.QueryContext(ctx, `
 		SELECT client FROM tokens WHERE expires_at > $1 AND state IN ('pending', 'released')
 		UNION SELECT client FROM families WHERE expires_at > $1 AND revoked_at = 0
+		UNION SELECT client FROM connections
 		ORDER BY client`, now))(scanString)
 }
 

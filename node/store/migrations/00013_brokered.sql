@@ -14,7 +14,8 @@ CREATE TABLE oauth1_secrets (
 );
 
 -- Who was given credentials where. resource: the site's identifier where it
--- takes notifications of the broker in through, or empty.
+-- takes notifications of the broker in through, or empty. told: the stop that
+-- it was told of last, or empty while the client is not stopped.
 CREATE TABLE connections (
     client   TEXT   NOT NULL,
     site     TEXT   NOT NULL,
@@ -23,5 +24,6 @@ CREATE TABLE connections (
     resource TEXT   NOT NULL,
     first_at BIGINT NOT NULL,
     last_at  BIGINT NOT NULL,
+    told     TEXT   NOT NULL DEFAULT '',
     PRIMARY KEY (client, site)
 );
