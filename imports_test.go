@@ -64,6 +64,7 @@ var rules = []rule{
 	{"node/oauth", []string{module + "node/store", module + "node/admin", module + "node/login", module + "node/urlclient", module + "node/registration"}},
 	{"node/login", []string{module + "node/store", module + "node/admin"}},
 	{"node/urlclient", []string{module + "node/store", module + "node/admin", module + "node/login"}},
+	{"node/brokered", []string{module + "federation", module + "node/store", module + "node/oauth", module + "node/admin", module + "node/login", module + "node/registration"}},
 	{"node/brokered/oauth1", []string{module + "internal", module + "registry", module + "federation", module + "site", module + "node/store", "database/sql"}},
 	{"node/saml", []string{module + "registry", module + "node/oauth", module + "node/store"}},
 	{"node/registration", []string{module + "node/store", module + "node/admin", module + "node/login", module + "federation"}},

@@ -8,6 +8,7 @@
 //	proxy    cuts, silences and loses connections
 //	site     a site whose answers to a broker can be broken on command
 //	app      an OAuth client and its user's browser
+//	oldsite  a WordPress site of 2016, with OAuth 1.0a, that can misbehave
 //	demo     the story that `comity demo` tells
 //	interop  programs that we did not write, and the pages in Chromium
 //
