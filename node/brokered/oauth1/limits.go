@@ -5,7 +5,7 @@ package oauth1
 import "time"
 
 // Window is how far a timestamp may be from the clock of whoever verifies,
-// either way. It is what sites of 2016 grant each other.
+// either way. It is what WordPress sites grant their clients.
 const Window = 900 * time.Second
 
 // The bounds of one request. Sizes are in bytes; those of parameters count what

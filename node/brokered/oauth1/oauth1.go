@@ -10,10 +10,9 @@
 // Nobody. Of a request whose signature was verified it vouches for method, URL,
 // form and protocol parameters: whoever has the client's secret (or key), and
 // the token's secret, has signed just these. It does not vouch for other
-// headers, nor for a body that is no form, nor for the order of parameters of
-// different names, nor for anything if the secret is known to others. SHA-1 is
-// safe in HMAC; with RSA it is as weak as SHA-1, and for clients that know
-// nothing better.
+// headers, for a body that is no form, for the order of parameters, or for which
+// of them are in the query and which in the body. SHA-1 is safe in HMAC; with
+// RSA it is as weak as SHA-1 is, and here for clients that know nothing better.
 //
 // # Format
 //

@@ -129,6 +129,19 @@ func TestBaseString(t *testing.T) {
 	}
 }
 
+// TestBaseStringMethod: the base string has the method in upper case, and where
+// none is given that of net/http's client.
+func TestBaseStringMethod(t *testing.T) {
+	for method, expected := range map[string]string{"post": "POST&", "PATCH": "PATCH&", "": "GET&"} {
+		r := sent(t, "/", "", "Authorization: "+original)
+		r.Method = method
+		parsed, err := oauth1.Parse(r, parseURL(t, "https://broker.example"), nil)
+		if err != nil || !strings.HasPrefix(parsed.BaseString(), expected) {
+			t.Errorf("%q: %v, %+v", method, err, parsed)
+		}
+	}
+}
+
 func TestValue(t *testing.T) {
 	parsed, err := parse(t, "/?once=1&twice=1&empty", "twice=1", "Authorization: "+original, "Content-Type: "+formType)
 	if err != nil {

@@ -3,13 +3,10 @@
 package oauth1
 
 import (
-	"encoding/base64"
 	"mime"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
-	"unicode"
 )
 
 // parameter is one decoded parameter of a request.
@@ -51,10 +48,10 @@ func Parse(r *http.Request, public *url.URL, body []byte) (*Request, error) {
 
 	// Exactly one place has the protocol parameters (RFC 5849, section 3.5).
 	protocol := inHeader
-	switch body, query := hasProtocol(inBody), hasProtocol(inQuery); {
-	case authorized && (body || query) || body && query:
+	switch b, q := hasProtocol(inBody), hasProtocol(inQuery); {
+	case authorized && (b || q) || b && q:
 		return nil, malformed("oauth_ parameters are in two places: send all of them in the Authorization header, or in the body, or in the query")
-	case !authorized && !body && !query:
+	case !authorized && !b && !q:
 		return nil, unauthorized("the request is not signed: it has no oauth_ parameters in an Authorization header, a form body or the query")
 	}
 	parsed := &Request{form: url.Values{}}
@@ -108,9 +105,7 @@ func headerParameters(h http.Header) ([]parameter, bool, error) {
 		if seen[p.name] {
 			return nil, false, malformed("%s is sent twice", known(p.name))
 		}
-		if seen[p.name] = true; len(seen) > maxParameters {
-			return nil, false, malformed("more than %d parameters", maxParameters)
-		}
+		seen[p.name] = true
 		if p.name != "realm" {
 			all = append(all, p)
 		}
@@ -194,100 +189,4 @@ func formParameters(encoded, where string, limit int) ([]parameter, error) {
 		all = append(all, parameter{name, value})
 	}
 	return all, nil
-}
-
-// protocolParameters are those that mean something here. Any other is signed
-// like them, and ignored.
-func protocolParameters() []struct {
-	name     string
-	limit    int
-	required bool
-} {
-	return []struct {
-		name     string
-		limit    int
-		required bool
-	}{
-		{"oauth_consumer_key", maxKey, true},
-		{"oauth_token", maxKey, false},
-		{"oauth_signature_method", maxWord, true},
-		{"oauth_signature", maxSignature, true},
-		{"oauth_timestamp", maxTimestamp, true},
-		{"oauth_nonce", maxNonce, true},
-		{"oauth_version", maxWord, false},
-		{"oauth_callback", maxCallback, false},
-		{"oauth_verifier", maxKey, false},
-	}
-}
-
-// known returns the name, if it is one of ours, for a sentence that holds
-// nothing foreign.
-func known(name string) string {
-	for _, p := range protocolParameters() {
-		if p.name == name {
-			return name
-		}
-	}
-	return "a parameter"
-}
-
-// read checks the protocol parameters and takes them over.
-func (r *Request) read(protocol []parameter) error {
-	values := map[string]string{}
-	for _, p := range protocol {
-		if _, twice := values[p.name]; twice {
-			return malformed("%s is sent twice", known(p.name))
-		}
-		if strings.ContainsFunc(p.value, unicode.IsControl) {
-			return malformed("%s has a control character", known(p.name))
-		}
-		values[p.name] = p.value
-	}
-	for _, p := range protocolParameters() {
-		switch value := values[p.name]; {
-		case p.required && value == "":
-			return malformed("%s is missing", p.name)
-		case len(value) > p.limit:
-			return malformed("%s has more than %d bytes", p.name, p.limit)
-		}
-	}
-	if version, sent := values["oauth_version"]; sent && version != "1.0" {
-		return malformed("oauth_version must be 1.0, or left out")
-	}
-	r.Parameters = Parameters{
-		ConsumerKey: values["oauth_consumer_key"],
-		Token:       values["oauth_token"],
-		Method:      Method(values["oauth_signature_method"]),
-		Nonce:       values["oauth_nonce"],
-		Callback:    values["oauth_callback"],
-		Verifier:    values["oauth_verifier"],
-	}
-	if r.Method.hash() == 0 {
-		return malformed("oauth_signature_method must be %s, %s, %s or %s", HMACSHA1, HMACSHA256, RSASHA1, RSASHA256)
-	}
-	var err error
-	if r.Timestamp, err = parseTimestamp(values["oauth_timestamp"]); err != nil {
-		return err
-	}
-	r.signature, err = parseSignature(values["oauth_signature"])
-	return err
-}
-
-// parseTimestamp accepts one spelling of each number, so that it is the same
-// for whoever remembers it.
-func parseTimestamp(s string) (int64, error) {
-	seconds, err := strconv.ParseInt(s, 10, 64)
-	if err != nil || seconds <= 0 || strconv.FormatInt(seconds, 10) != s {
-		return 0, malformed("oauth_timestamp must be the seconds since 1970, a positive decimal number without leading zeros")
-	}
-	return seconds, nil
-}
-
-// parseSignature accepts one spelling of each signature.
-func parseSignature(s string) ([]byte, error) {
-	signature, err := base64.StdEncoding.DecodeString(s)
-	if err != nil || base64.StdEncoding.EncodeToString(signature) != s {
-		return nil, malformed("oauth_signature is not base64 (in a form or a query, + is sent as %%2B)")
-	}
-	return signature, nil
 }

@@ -195,6 +195,7 @@ func TestRefusedRequest(t *testing.T) {
 		{"a body with NUL", "/", "a=%00", []string{header, form}, "the body is not form-encoded"},
 		{"a body that ends in a line break", "/", "a=1\n", []string{header, form}, "the body is not form-encoded"},
 		{"a body with a space", "/", "a=1 2", []string{header, form}, "the body is not form-encoded"},
+		{"a body with DEL", "/", "a=\x7f", []string{header, form}, "the body is not form-encoded"},
 		{"a body with a semicolon", "/", "a=1;b=2", []string{header, form}, "the body is not form-encoded"},
 		{"a query with a semicolon", "/?a=1;b=2", "", []string{header}, "the query is not form-encoded"},
 		{"a query that is badly encoded", "/?a=%", "", []string{header}, "the query is not form-encoded"},
