@@ -76,8 +76,9 @@ func claim(tx *groupcommit.Tx, insert string, args ...any) error {
 }
 
 // Purge forgets what cannot matter any more at the time now: expired tokens
-// and tombstones, used proofs, events, and grants whose code was never
-// redeemed.
+// and tombstones, used proofs, events, grants whose code was never redeemed,
+// and cutoffs. Those of clients that the site has met stay, since credentials
+// of the site's own do not expire.
 func (s *Store) Purge(ctx context.Context, now int64) error {
 	const day = 24 * 60 * 60
 	return s.write(ctx, func(tx *groupcommit.Tx) error {
@@ -89,7 +90,8 @@ func (s *Store) Purge(ctx context.Context, now int64) error {
 			{`DELETE FROM comity_proofs WHERE expires_at < $1`, now},
 			{`DELETE FROM comity_events WHERE received_at < $1`, now - 7*day},
 			{`DELETE FROM comity_stops WHERE lifted_at <> 0 AND lifted_at < $1`, now - 31*day},
-			{`DELETE FROM comity_cutoffs WHERE cutoff < $1`, now - 31*day},
+			{`DELETE FROM comity_cutoffs WHERE cutoff < $1 AND subject <> 'client:' AND NOT (subject LIKE 'client:%' AND EXISTS
+				(SELECT 1 FROM comity_facts WHERE kind = 'client' AND name = SUBSTR(subject, 8)))`, now - 31*day},
 			{`DELETE FROM comity_grants WHERE used_at = 0 AND code_expires_at < $1`, now - day},
 			{`DELETE FROM comity_grants WHERE ended_at <> 0 AND ended_at < $1`, now - 31*day},
 		} {
