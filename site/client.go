@@ -130,12 +130,12 @@ func (s *Site) alive(ctx context.Context, broker, id string, issuedAt int64) err
 	if err := s.trust.Fresh(); err != nil && s.config.WhenStale != AcceptWhenStale {
 		return err
 	}
-	cutoff, err := s.store.Cutoff(ctx, broker, id)
+	stopped, cutoff, err := s.store.Ends(ctx, broker, id, now)
 	if err != nil {
 		return err
 	}
 	stop := s.trust.Alive(broker, id, client.Home, issuedAt)
-	if stop == nil {
+	if stop == nil && stopped {
 		stop = s.trust.Stopped(ctx, id, client.Home)
 	}
 	if issuedAt > cutoff {

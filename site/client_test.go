@@ -311,7 +311,7 @@ func TestAliveAfterALongSleep(t *testing.T) {
 				t.Errorf("after %d days: %v", c.days, err)
 			}
 			must(t, s.Alive(t.Context(), b.issuer, app, f.clock.Unix()))
-			s.poll(time.Minute)
+			s.poll(48 * time.Hour)
 			must(t, s.Purge(t.Context()))
 			s.reopen()
 		}

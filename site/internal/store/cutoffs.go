@@ -10,13 +10,17 @@ import (
 	"github.com/comity-network/comity/internal/groupcommit"
 )
 
-// Cutoff is the second up to which what the site gave a client itself, through
-// this broker, is dead; 0: none.
-func (s *Store) Cutoff(ctx context.Context, broker, client string) (int64, error) {
-	var cutoff int64
-	err := s.db.QueryRowContext(ctx, `SELECT COALESCE(MAX(cutoff), 0) FROM comity_cutoffs
-		WHERE broker IN ($1, '') AND subject IN ($2, 'client:')`, broker, "client:"+client).Scan(&cutoff)
-	return cutoff, err
+const endsSQL = `SELECT
+	(SELECT COUNT(*) FROM comity_stops WHERE client_id = $1 AND lifted_at = 0 AND (until_at = 0 OR until_at > $2)),
+	(SELECT COALESCE(MAX(cutoff), 0) FROM comity_cutoffs WHERE broker IN ($3, '') AND subject IN ($4, 'client:'))`
+
+// Ends is what ends credentials that the site gave a client itself, through
+// broker: whether a stop was heard of and holds, and the second up to which
+// they are dead; 0: none.
+func (s *Store) Ends(ctx context.Context, broker, client string, now int64) (stopped bool, cutoff int64, err error) {
+	var stops int64
+	err = s.ends.QueryRowContext(ctx, client, now, broker, "client:"+client).Scan(&stops, &cutoff)
+	return stops > 0, cutoff, err
 }
 
 // Cut remembers cutoffs out of a stop list, which itself forgets them; under

@@ -34,6 +34,7 @@ type Store struct {
 	writes *groupcommit.Writer
 	lookup *sql.Stmt
 	fact   *sql.Stmt
+	ends   *sql.Stmt
 }
 
 // Open brings the tables in db to this version. The database stays the
@@ -50,11 +51,17 @@ func Open(ctx context.Context, db *sql.DB) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, lookup.Close())
 	}
-	return &Store{db: db, writes: groupcommit.New(groupcommit.Config{DB: db}), lookup: lookup, fact: fact}, nil
+	ends, err := db.PrepareContext(ctx, endsSQL)
+	if err != nil {
+		return nil, errors.Join(err, lookup.Close(), fact.Close())
+	}
+	return &Store{db: db, writes: groupcommit.New(groupcommit.Config{DB: db}), lookup: lookup, fact: fact, ends: ends}, nil
 }
 
 // Close frees what was prepared. It does not close the database.
-func (s *Store) Close() error { return errors.Join(s.writes.Close(), s.lookup.Close(), s.fact.Close()) }
+func (s *Store) Close() error {
+	return errors.Join(s.writes.Close(), s.lookup.Close(), s.fact.Close(), s.ends.Close())
+}
 
 // write runs f in a transaction, which it may share with others who write at
 // the same time. When f returns an error, nothing of it is kept. The first
