@@ -50,11 +50,11 @@ func (s *Site) clientOf(ctx context.Context, broker string, t *protocol.TokenIss
 	if err := s.optedIn(broker, t.ClientID, t.Scope, t.Subject); err != nil {
 		return nil, err
 	}
-	client, err = s.trust.Client(ctx, broker, t.ClientID)
+	client, err = s.client(ctx, broker, t.ClientID)
 	switch {
 	case errors.Is(err, registry.ErrStale):
 		return nil, refuse400(protocol.ErrStale, "%v", err)
-	case errors.Is(err, registry.ErrRevoked) || errors.Is(err, registry.ErrNotFound):
+	case errors.Is(err, registry.ErrRevoked) || errors.Is(err, registry.ErrNotFound) || errors.Is(err, ErrDenied):
 		return nil, refuse400(protocol.ErrAccessDenied, "%v", err)
 	}
 	return client, err
@@ -80,6 +80,9 @@ func (s *Site) judgeToken(t *store.Token, client *trust.Client, now store.Situat
 		return refuse400(protocol.ErrStale, "%v", err)
 	}
 	if err := s.trust.Alive(t.Broker, client.ID, client.Home, t.IssuedAt); err != nil {
+		return refuse400(protocol.ErrAccessDenied, "%v", err)
+	}
+	if err := s.apps.judge(t.Broker, client.ID, client.Home); err != nil {
 		return refuse400(protocol.ErrAccessDenied, "%v", err)
 	}
 	clock := s.config.Now().Unix()

@@ -23,6 +23,11 @@ type Memory interface {
 	Heard(ctx context.Context, client string, now int64) ([]Stop, error)
 	// Lift ends the stop that the record with this CID made.
 	Lift(ctx context.Context, record string, now int64) error
+	// Cut remembers, for what lives longer than a stop list tells of cutoffs,
+	// up to which second what was issued to a client is dead; under the empty
+	// name, to any client. One that is not later than the known one changes
+	// nothing. Durable, atomic.
+	Cut(ctx context.Context, cutoffs map[string]int64) error
 	// Kill makes tokens dead for good: cutoff tells, for a client that holds
 	// some, up to which second of issue; 0 for none.
 	Kill(ctx context.Context, now int64, cutoff func(client string) int64) error

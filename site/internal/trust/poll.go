@@ -156,6 +156,9 @@ func (f *Federation) adopt(ctx context.Context, s *snapshot, list *registry.Stop
 		return nil
 	}
 	changed := s.list == nil || s.list.Hash() != list.Hash()
+	if err := f.cut(ctx, s, list, c.At); err != nil { // first: what is stored does not count as changed
+		return err
+	}
 	if changed {
 		if _, err := f.Memory.Remember(ctx, Fact{f.kind(kindList), current, c.At, string(list.Bytes())}); err != nil {
 			return err
@@ -174,6 +177,19 @@ func (f *Federation) adopt(ctx context.Context, s *snapshot, list *registry.Stop
 		}
 	}
 	return f.lift(ctx, list, c.At)
+}
+
+// cut remembers the cutoffs of a list, certified at, that follows s. After a
+// pause in which one may have come and gone, that may be of any client.
+func (f *Federation) cut(ctx context.Context, s *snapshot, list *registry.StopList, at int64) error {
+	cutoffs := map[string]int64{}
+	if s.list == nil || s.list.Hash() != list.Hash() {
+		cutoffs = list.Cutoffs()
+	}
+	if s.list != nil && at-s.at >= int64(registry.ListedFor/time.Second) {
+		cutoffs[""] = s.at
+	}
+	return f.Memory.Cut(ctx, cutoffs)
 }
 
 // deadUpTo is the second up to which list makes the tokens of client dead for
