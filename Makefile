@@ -1,6 +1,6 @@
 # `make check` runs every check; it installs what it needs and skips nothing.
 # `make check-long` adds the long forms (200 kills, an hour of partition, old
-# brokers beside new ones, a minute of fuzzing each).
+# brokers beside new ones, real WordPress sites, a minute of fuzzing each).
 
 GO         ?= go
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -15,6 +15,7 @@ build:
 check: tools format vet test fuzz
 
 check-long: check
+	./.ci/tools-long
 	COMITY_LONG=1 CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 40m ./testnet/... ./cmd/...
 	COMITY_LONG=1 $(GO) test -count=1 -timeout 40m ./federation
 	./.ci/mixed

@@ -197,6 +197,10 @@ func forms(page string) []Form {
 		for _, in := range inputElement.FindAllStringSubmatch(m[2], -1) {
 			in := attributes(in[1])
 			_, checked := in["checked"]
+			if in["type"] == "submit" {
+				f.Buttons = append(f.Buttons, Button{Label: in["value"], Name: in["name"], Value: in["value"]})
+				continue
+			}
 			if box := in["type"] == "checkbox" || in["type"] == "radio"; in["name"] != "" && (!box || checked) {
 				f.Fields.Add(in["name"], in["value"])
 			}

@@ -136,17 +136,22 @@ func (s *Site) consent(w http.ResponseWriter, r *http.Request, nonce string) {
 	http.Redirect(w, r, back.String(), http.StatusFound)
 }
 
-// Approve is the user: it opens an authorization page of the site, logs in,
-// authorizes, and returns the URL that the site then sends the browser to: the
-// client's callback, with oauth_token and oauth_verifier.
+// Approve is the site's user, see User.Approve.
 func (s *Site) Approve(ctx context.Context, authorizeURL, callback string) (*url.URL, error) {
+	return s.cfg.User.Approve(ctx, authorizeURL, callback)
+}
+
+// Approve opens an authorization page of a site, logs in, authorizes, and
+// returns the URL that the site then sends the browser to: the client's
+// callback, with oauth_token and oauth_verifier.
+func (u User) Approve(ctx context.Context, authorizeURL, callback string) (*url.URL, error) {
 	browser := app.NewBrowser(&http.Transport{DisableKeepAlives: true})
 	browser.StopAt = callback
 	page, err := browser.Open(ctx, authorizeURL)
 	if err != nil {
 		return nil, err
 	}
-	if page, err = browser.Submit(ctx, page, "Log in", map[string]string{"log": s.cfg.User.Name, "pwd": s.cfg.User.Password}); err != nil {
+	if page, err = browser.Submit(ctx, page, "Log in", map[string]string{"log": u.Name, "pwd": u.Password}); err != nil {
 		return nil, err
 	}
 	if page, err = browser.Submit(ctx, page, "Authorize", nil); err != nil {

@@ -150,21 +150,6 @@ func (s *Site) endless(w *answer, r *http.Request, pause time.Duration, more str
 	}
 }
 
-// pause waits, and reports false when the site was closed meanwhile.
-func (s *Site) pause(d time.Duration) bool {
-	if d <= 0 {
-		return s.ctx.Err() == nil
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-s.ctx.Done():
-		return false
-	}
-}
-
 // Bodies of a confirm that a broker must refuse, for Behaviour.ConfirmBody.
 var (
 	WrongVerifier       = replaced("verifier", "00000000000000000000000000000000")

@@ -73,7 +73,7 @@ func TestAcceptFirst(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := http.DefaultTransport.(*http.Transport).Clone().RoundTrip(r)
+	response, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,11 +4,9 @@ package oldsite
 
 import (
 	"context"
-	"crypto/tls"
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 )
 
 // maxConfirmRedirects is how many redirects of a confirm are followed.
@@ -126,8 +124,13 @@ func (s *Site) ask(to, body string) bool {
 	ctx, cancel := context.WithTimeout(s.ctx, s.cfg.ConfirmTimeout)
 	defer cancel()
 	method := http.MethodPost
+	header := http.Header{
+		"User-Agent":   {"WordPress/7.1.4; " + s.base.String()},
+		"Accept":       {"*/*"},
+		"Content-Type": {"application/x-www-form-urlencoded"},
+	}
 	for range 1 + maxConfirmRedirects {
-		status, location := s.send(ctx, method, to, body)
+		status, location := s.send(ctx, method, to, header, body)
 		switch status {
 		case http.StatusFound, http.StatusSeeOther:
 			method = http.MethodGet // and the body stays
@@ -138,36 +141,4 @@ func (s *Site) ask(to, body string) bool {
 		to = location
 	}
 	return false
-}
-
-// send makes one request of a confirm and writes it down. Without an answer
-// the status is 0.
-func (s *Site) send(ctx context.Context, method, to, body string) (status int, location string) {
-	r, err := http.NewRequestWithContext(ctx, method, to, strings.NewReader(body))
-	if err != nil {
-		return 0, ""
-	}
-	r.Header.Set("User-Agent", "WordPress/7.1.4; "+s.base.String())
-	r.Header.Set("Accept", "*/*")
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	place := s.log.add(Exchange{Kind: Confirm, Method: method, URL: to, Header: r.Header.Clone(), Body: body, Began: time.Now()})
-	defer func() { s.log.end(place, status) }()
-	response, err := s.client.Do(r)
-	if err != nil {
-		return 0, ""
-	}
-	defer response.Body.Close()
-	if target, err := response.Location(); err == nil {
-		location = target.String()
-	}
-	return response.StatusCode, location
-}
-
-// newClient makes the client that confirms: a connection each, no redirects
-// of its own, certificates verified.
-func (s *Site) newClient() *http.Client {
-	return &http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: s.cfg.Roots}},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
 }

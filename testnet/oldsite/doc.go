@@ -36,7 +36,43 @@
 //     "Consumer Key is invalid".
 //
 // Each field of Behaviour is one departure from this. Log says what came in
-// and what the site asked, and Wait waits for it.
+// and what the site asked, and Wait waits for it. The package wordpress beside
+// this one starts real sites, for long tests.
+//
+// # Recordings
+//
+// NewReplay plays what was recorded between WordPress with the original plugin
+// and a broker: the same bytes in the same order, with the recorded times or
+// without. testdata has one complete connection for each version of WordPress
+// that was looked at, and the departures from it. A recording is text:
+//
+//	# a comment
+//	like connect-7.1.4
+//
+//	receive POST /wp-json/broker/v1/connect
+//	ask 93ms POST {confirm}
+//		Content-Type: application/x-www-form-urlencoded
+//
+//		verifier={verifier}&client_id={client_id}&client_token=FTSvbhgVGfmg&…
+//	answer 133ms 202 Accepted
+//		Content-Type: application/json; charset=UTF-8
+//
+// "receive" begins an exchange: a request with this method and path, whatever
+// its query, header and body, is served by it. Several with the same method
+// and path are used up in their order, and the last serves what comes after.
+// What a recording has not is looked up in the one that "like", its first
+// line, names. "ask" is a request of the site, sent while the other is open;
+// it ends with the broker's answer, or when the site gives up. "answer" is the
+// answer, last. Their times count from the request's arrival; what is waited
+// for may make them later. Indented by a tab follow the header, a line with
+// nothing else, and the body, whose last line has no end. Headers that carry
+// nothing for a broker or client are left out.
+//
+// Names in braces stand for what differs: {site}, the URL without its last
+// slash, and {site_json}, the same as PHP writes it; {confirm}, the broker's
+// confirm URL; {location}, where its last answer redirected to; {verifier},
+// {client_id} and {callback} of the connection request; {pad:N}, so many
+// letters that the body has N bytes.
 //
 // The site trusts every broker of its configuration, as the plugin does. It is
 // for tests only: it keeps everything in memory, secrets in its log too.

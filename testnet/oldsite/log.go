@@ -56,27 +56,27 @@ func Ended(kind Kind) func(Exchange) bool {
 }
 
 // Log returns the exchanges in the order of their beginnings.
-func (s *Site) Log() []Exchange {
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
-	return slices.Clone(s.log.all)
+func (h *host) Log() []Exchange {
+	h.log.mu.Lock()
+	defer h.log.mu.Unlock()
+	return slices.Clone(h.log.all)
 }
 
 // LogOf is Log with the exchanges of one kind only.
-func (s *Site) LogOf(kind Kind) []Exchange {
-	return slices.DeleteFunc(s.Log(), func(e Exchange) bool { return e.Kind != kind })
+func (h *host) LogOf(kind Kind) []Exchange {
+	return slices.DeleteFunc(h.Log(), func(e Exchange) bool { return e.Kind != kind })
 }
 
 // Wait returns the first exchange that fits, now or later.
-func (s *Site) Wait(ctx context.Context, fits func(Exchange) bool) (Exchange, error) {
+func (h *host) Wait(ctx context.Context, fits func(Exchange) bool) (Exchange, error) {
 	for {
-		s.log.mu.Lock()
-		i, changed := slices.IndexFunc(s.log.all, fits), s.log.changed
+		h.log.mu.Lock()
+		i, changed := slices.IndexFunc(h.log.all, fits), h.log.changed
 		var found Exchange
 		if i >= 0 {
-			found = s.log.all[i]
+			found = h.log.all[i]
 		}
-		s.log.mu.Unlock()
+		h.log.mu.Unlock()
 		if i >= 0 {
 			return found, nil
 		}
@@ -84,7 +84,7 @@ func (s *Site) Wait(ctx context.Context, fits func(Exchange) bool) (Exchange, er
 		case <-changed:
 		case <-ctx.Done():
 			return Exchange{}, ctx.Err()
-		case <-s.ctx.Done():
+		case <-h.ctx.Done():
 			return Exchange{}, errors.New("waiting for an exchange: the site was closed")
 		}
 	}

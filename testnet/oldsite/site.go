@@ -3,13 +3,9 @@
 package oldsite
 
 import (
-	"context"
 	"crypto/x509"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -45,22 +41,14 @@ type User struct{ Name, Password, Email string }
 
 // Site is one running site.
 type Site struct {
+	*host
 	cfg    Config
-	base   *url.URL // without a slash at its end
-	server *http.Server
-	client *http.Client
-	log    exchanges
 	keys   credentials
 	logins logins
 	worker chan struct{} // nil: no limit
 
-	ctx  context.Context // ends with Close
-	stop context.CancelFunc
-
 	mu        sync.Mutex
 	behaviour Behaviour
-	closed    bool
-	running   sync.WaitGroup // handlers; added to under mu and before closed
 }
 
 // New starts a site.
@@ -79,49 +67,17 @@ func New(c Config) (*Site, error) {
 	if c.Path != "" && (!strings.HasPrefix(c.Path, "/") || strings.HasSuffix(c.Path, "/")) {
 		return nil, fmt.Errorf("the path %q of a site must start with a slash and not end with one", c.Path)
 	}
-	l, err := net.Listen("tcp", c.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("starting an old site: %w", err)
-	}
-	s := &Site{
-		cfg:       c,
-		base:      &url.URL{Scheme: "http", Host: l.Addr().String(), Path: c.Path},
-		behaviour: c.Behaviour,
-		log:       exchanges{changed: make(chan struct{})},
-	}
+	s := &Site{cfg: c, behaviour: c.Behaviour}
 	s.keys.now = c.Now
-	s.ctx, s.stop = context.WithCancel(context.Background())
-	s.client = s.newClient()
 	if c.Workers > 0 {
 		s.worker = make(chan struct{}, c.Workers)
 	}
-	s.server = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
-	s.running.Add(1)
-	go func() {
-		defer s.running.Done()
-		s.server.Serve(l)
-	}()
+	var err error
+	if s.host, err = listen(c.Listen, c.Path, c.Roots, s.serve); err != nil {
+		return nil, fmt.Errorf("starting an old site: %w", err)
+	}
 	return s, nil
 }
-
-// Close ends the site and every exchange that is under way, and waits for
-// their ends.
-func (s *Site) Close() error {
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
-	s.stop()
-	err := s.server.Close()
-	s.running.Wait()
-	s.client.CloseIdleConnections()
-	if errors.Is(err, net.ErrClosed) {
-		return nil
-	}
-	return err
-}
-
-// URL is the site's address as a client names it, with a slash at its end.
-func (s *Site) URL() string { return s.base.String() + "/" }
 
 // IndexURL is the address of the API index.
 func (s *Site) IndexURL() string { return s.api("/") }
@@ -153,22 +109,8 @@ func (s *Site) api(route string) string {
 	return s.base.String() + "/wp-json" + route
 }
 
-// begin counts a handler in, so that Close can wait for it.
-func (s *Site) begin() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.closed {
-		s.running.Add(1)
-	}
-	return !s.closed
-}
-
-// ServeHTTP implements http.Handler.
-func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !s.begin() {
-		panic(http.ErrAbortHandler)
-	}
-	defer s.running.Done()
+// serve answers one request.
+func (s *Site) serve(w http.ResponseWriter, r *http.Request) {
 	if s.worker != nil {
 		select {
 		case s.worker <- struct{}{}:

@@ -1,0 +1,14 @@
+<?php
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a web server's rewrite rules do for WordPress: a script that exists is
+// run, any other path is WordPress's own.
+define( 'ABSPATH', __DIR__ . '/' );
+$path = parse_url( $_SERVER['REQUEST_URI'], PHP_URL_PATH );
+if ( ! preg_match( '#^/(index|wp-login)\.php$#', (string) $path ) ) {
+	$path = '/index.php';
+}
+$_SERVER['SCRIPT_NAME'] = $_SERVER['PHP_SELF'] = $path;
+$_SERVER['SCRIPT_FILENAME'] = __DIR__ . $path;
+chdir( __DIR__ );
+require __DIR__ . $path;
