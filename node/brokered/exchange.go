@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/comity-network/comity/internal/guard"
@@ -33,23 +34,29 @@ func (s *Server) exchange(ctx context.Context, c call, found *site) (credentials
 	go func() { answered <- s.request(asking, found.endpoint.String(), s.connectionRequest(c, verifier)) }()
 
 	var got *credentials
-	for accepted := false; !accepted || got == nil; {
+	var stored <-chan time.Time // after an acceptance that came first
+	for accepted := false; ; {
 		select {
 		case err := <-answered:
 			if err != nil {
 				return credentials{}, err
 			}
-			accepted = true
+			if accepted = true; got != nil {
+				return *got, nil
+			}
 		case o := <-w.outcome:
 			if o.err != nil {
 				return credentials{}, o.err
 			}
-			got = &o.credentials
+			if got = &o.credentials; accepted {
+				stored = time.After(storeTime)
+			}
+		case <-stored:
+			return *got, nil
 		case <-ctx.Done():
 			return credentials{}, context.Cause(ctx)
 		}
 	}
-	return *got, nil
 }
 
 // connectionRequest is the form that a site shows to its owner. All of it is

@@ -16,6 +16,9 @@ const (
 	// byte of our answer. The original plugin gives up after 5 s without a
 	// word; a network of its own is in between.
 	confirmTime = time.Second
+	// storeTime is what a site gets to store what it has confirmed, if it has
+	// accepted the request before and so says nothing more.
+	storeTime = 500 * time.Millisecond
 	// memberTime is how long one member may take, so that a silent one leaves
 	// time for another.
 	memberTime = 12 * time.Second

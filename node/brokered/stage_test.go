@@ -59,11 +59,15 @@ func (s *stage) RoundTrip(r *http.Request) (*http.Response, error) {
 	switch r.Method {
 	case http.MethodHead:
 		if s.header != nil {
-			return answer(200, s.header(r), "")
+			h := s.header(r)
+			if h.Get("Location") != "" {
+				return answer(302, h, "")
+			}
+			return answer(200, h, "")
 		}
-		return answer(200, http.Header{"Link": {`<https://blog.example/wp-json/>; rel="https://api.w.org/"`}}, "")
+		return answer(200, http.Header{"Link": {`</wp-json/>; rel="https://api.w.org/"`}}, "")
 	case http.MethodGet:
-		return answer(200, http.Header{}, s.index)
+		return answer(200, http.Header{}, strings.ReplaceAll(s.index, "/blog.example/", "/"+r.URL.Host+"/"))
 	}
 	raw, err := io.ReadAll(r.Body)
 	check(s.t, err)
