@@ -113,15 +113,20 @@ func (w *world) refused(broker string, c consumer, site, code string) string {
 	return answer.Message
 }
 
+// at is the client as a site knows it.
+func (c consumer) at(with connected) *oauth1.Config {
+	at := with.SiteData.Authentication.OAuth1
+	return &oauth1.Config{
+		ConsumerKey: with.ClientToken, ConsumerSecret: with.ClientSecret, CallbackURL: c.callback,
+		Endpoint: oauth1.Endpoint{RequestTokenURL: at.Request, AuthorizeURL: at.Authorize, AccessTokenURL: at.Access},
+	}
+}
+
 // calls logs the site's user in, in three legs, with what a connect gave, and
 // calls the site's API.
 func (w *world) calls(c consumer, s *oldsite.Site, with connected) {
 	w.Helper()
-	at := with.SiteData.Authentication.OAuth1
-	config := &oauth1.Config{
-		ConsumerKey: with.ClientToken, ConsumerSecret: with.ClientSecret, CallbackURL: c.callback,
-		Endpoint: oauth1.Endpoint{RequestTokenURL: at.Request, AuthorizeURL: at.Authorize, AccessTokenURL: at.Access},
-	}
+	config := c.at(with)
 	token, secret, err := config.RequestToken()
 	if err != nil {
 		w.Fatal(err)
