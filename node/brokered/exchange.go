@@ -34,29 +34,29 @@ func (s *Server) exchange(ctx context.Context, c call, found *site) (credentials
 	go func() { answered <- s.request(asking, found.endpoint.String(), s.connectionRequest(c, verifier)) }()
 
 	var got *credentials
-	var stored <-chan time.Time // after an acceptance that came first
-	for accepted := false; ; {
+	accepted, early := false, false // early: before the confirm
+	var stored <-chan time.Time     // set when the site must have stored
+	for got == nil || !accepted || early {
 		select {
 		case err := <-answered:
 			if err != nil {
 				return credentials{}, err
 			}
-			if accepted = true; got != nil {
-				return *got, nil
-			}
+			accepted, early = true, !w.claimed.Load()
 		case o := <-w.outcome:
 			if o.err != nil {
 				return credentials{}, o.err
 			}
-			if got = &o.credentials; accepted {
+			if got = &o.credentials; early {
 				stored = time.After(storeTime)
 			}
 		case <-stored:
-			return *got, nil
+			early = false
 		case <-ctx.Done():
 			return credentials{}, context.Cause(ctx)
 		}
 	}
+	return *got, nil
 }
 
 // connectionRequest is the form that a site shows to its owner. All of it is

@@ -157,6 +157,22 @@ func TestTimes(t *testing.T) {
 	}
 }
 
+// A confirm and a 202 that come together cost no wait, whichever the broker
+// hears of first.
+func TestNoWaitInTheUsualOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		s.post = s.confirms
+		began := time.Now()
+		for range 100 {
+			s.stageConnect(t.Context()).want(t, http.StatusOK, "")
+		}
+		if d := time.Since(began); d != 0 {
+			t.Errorf("waited %v", d)
+		}
+	})
+}
+
 // When the client goes away, so does the request to the site.
 func TestClientGoesAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -6,10 +6,19 @@ package brokered
 var (
 	ParseConfirm       = parseConfirm
 	ParseMemberRequest = parseMemberRequest
-	ParseMemberReply   = parseMemberReply
-	ParseError         = parseError
 	CheckURL           = checkURL
 )
+
+// Members are what a confirm holds.
+func (f confirmForm) Members() (verifier, client, token, secret string) {
+	return f.verifier, f.clientID, f.credentials.token, f.credentials.secret
+}
+
+// ParseMemberReply returns the credentials in a member's reply.
+func ParseMemberReply(data []byte, client string) (token, secret string, err error) {
+	c, err := parseMemberReply(data, client)
+	return c.token, c.secret, err
+}
 
 // FindAPI finds the API index in Link headers.
 func FindAPI(headers ...string) (string, bool) { return findLink(headers, relAPI) }

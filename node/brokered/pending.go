@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"sync"
+	"sync/atomic"
 )
 
 // pending holds the exchanges that wait for a site's confirm, by the hash of
@@ -21,6 +22,7 @@ type pending struct {
 type waiting struct {
 	ctx     context.Context // of the client, or of the member that asked
 	call    call
+	claimed atomic.Bool
 	outcome chan outcome // takes one
 }
 
@@ -59,6 +61,7 @@ func (p *pending) claim(verifier string) *waiting {
 		return nil
 	}
 	delete(p.byHash, hash)
+	w.claimed.Store(true)
 	return w
 }
 
