@@ -304,6 +304,7 @@ func TestAliveAfterALongSleep(t *testing.T) {
 		app := b.register(metadata())
 		_, err := s.Client(t.Context(), b.issuer, app)
 		must(t, err)
+		f.clock.Advance(100 * time.Second) // later than the last list
 		given := f.clock.Unix()
 		s.poll(time.Duration(c.days) * 24 * time.Hour)
 		for range 2 {

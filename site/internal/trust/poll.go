@@ -180,14 +180,15 @@ func (f *Federation) adopt(ctx context.Context, s *snapshot, list *registry.Stop
 }
 
 // cut remembers the cutoffs of a list, certified at, that follows s. After a
-// pause in which one may have come and gone, that may be of any client.
+// pause in which a list could forget one, that may have been of any client; it
+// was before all that the list still tells of.
 func (f *Federation) cut(ctx context.Context, s *snapshot, list *registry.StopList, at int64) error {
 	cutoffs := map[string]int64{}
 	if s.list == nil || s.list.Hash() != list.Hash() {
 		cutoffs = list.Cutoffs()
 	}
-	if s.list != nil && at-s.at >= int64(registry.ListedFor/time.Second) {
-		cutoffs[""] = s.at
+	if forgotten := at - int64(registry.ListedFor/time.Second); s.list != nil && s.at <= forgotten {
+		cutoffs[""] = forgotten
 	}
 	return f.Memory.Cut(ctx, cutoffs)
 }
