@@ -244,7 +244,7 @@ func TestRelativeAfterRedirects(t *testing.T) {
 	}
 }
 
-// faults 33, 34: addresses that nobody may make this broker reach, at each of
+// fault 33: addresses that nobody may make this broker reach, at each of
 // the four steps. The table of addresses is internal/guard's; here each step is
 // shown to go through it. The spy is on loopback, which a public broker does
 // not reach.
