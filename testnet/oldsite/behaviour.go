@@ -5,7 +5,6 @@ package oldsite
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 )
@@ -105,7 +104,7 @@ func (b Behaviour) fault(k Kind, method string) Fault {
 
 // fail does what a fault says.
 func (s *Site) fail(w *answer, r *http.Request, f Fault) {
-	page := "<!doctype html><title>Error</title><p>There has been a critical error on this site."
+	const page = "<!doctype html><title>Error</title><p>Something is broken."
 	switch f {
 	case Silent:
 		select {
@@ -148,50 +147,4 @@ func (s *Site) endless(w *answer, r *http.Request, pause time.Duration, more str
 			return
 		}
 	}
-}
-
-// Bodies of a confirm that a broker must refuse, for Behaviour.ConfirmBody.
-var (
-	WrongVerifier       = replaced("verifier", "00000000000000000000000000000000")
-	WrongClientID       = replaced("client_id", "somebody-else")
-	MissingSecret       = func(right string) string { return right[:strings.Index(right, "&client_secret=")] }
-	EmptyToken          = replaced("client_token", "")
-	DuplicateMember     = func(right string) string { return right + "&client_token=another" }
-	DuplicateVerifier   = func(right string) string { return "verifier=another&" + right }
-	OversizedSecret     = replaced("client_secret", strings.Repeat("x", 1<<20))
-	ControlCharacters   = replaced("client_token", "a%0d%0ab")
-	NotAForm            = func(string) string { return `{"verifier":"x"}` }
-	ExtraMember         = func(right string) string { return right + "&colour=green" }
-	RightInAnotherOrder = func(right string) string {
-		members := strings.Split(right, "&")
-		for i, j := 0, len(members)-1; i < j; i, j = i+1, j-1 {
-			members[i], members[j] = members[j], members[i]
-		}
-		return strings.Join(members, "&")
-	}
-)
-
-// replaced gives the member name of a form another value, which is written as
-// it stands.
-func replaced(name, value string) func(string) string {
-	return func(right string) string {
-		members := strings.Split(right, "&")
-		for i, member := range members {
-			if strings.HasPrefix(member, name+"=") {
-				members[i] = name + "=" + value
-			}
-		}
-		return strings.Join(members, "&")
-	}
-}
-
-// sentTo is where HEAD is redirected to, if it is.
-func (b Behaviour) sentTo(here *url.URL, hop int) (string, bool) {
-	switch {
-	case b.Redirects >= 0 && hop >= b.Redirects:
-		return "", false
-	case b.RedirectTo != "":
-		return b.RedirectTo, true
-	}
-	return here.String(), true
 }

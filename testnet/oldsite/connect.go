@@ -3,6 +3,7 @@
 package oldsite
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
@@ -47,11 +48,7 @@ func (s *Site) connect(w http.ResponseWriter, r *http.Request) {
 
 func (s *Site) accept(w http.ResponseWriter, b Behaviour) {
 	s.restHeader(w, "GET, POST")
-	if b.AcceptStatus != 0 {
-		w.WriteHeader(b.AcceptStatus)
-		return
-	}
-	w.WriteHeader(http.StatusAccepted)
+	w.WriteHeader(cmp.Or(b.AcceptStatus, http.StatusAccepted))
 }
 
 // check finds the confirm URL of a connection request, or why it is refused.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 )
@@ -34,6 +35,17 @@ func (s *Site) front(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/html; charset=UTF-8")
 	fmt.Fprintln(w, "<!doctype html><title>An old site</title>")
+}
+
+// sentTo is where HEAD is redirected to, if it is.
+func (b Behaviour) sentTo(here *url.URL, hop int) (string, bool) {
+	switch {
+	case b.Redirects >= 0 && hop >= b.Redirects:
+		return "", false
+	case b.RedirectTo != "":
+		return b.RedirectTo, true
+	}
+	return here.String(), true
 }
 
 // headers are the values of the Link headers that name index.

@@ -31,9 +31,11 @@
 //     first key and secret again, before any answer is seen; a new name or
 //     callback is ignored.
 //   - Connection requests of one client at the same time make several live sets.
-//   - Signatures are HMAC-SHA1 or HMAC-SHA256, timestamps are within 900 s,
-//     and a nonce is good once. An unknown key gets 401 and the text
-//     "Consumer Key is invalid".
+//   - Signatures are HMAC-SHA1 or HMAC-SHA256, and timestamps are within 900 s.
+//     An unknown key gets 401 and the text "Consumer Key is invalid".
+//
+// Not measured, and therefore ours: the other texts, in which order members are
+// checked, and that a nonce is good once, as RFC 5849, section 3.3, wants it.
 //
 // Each field of Behaviour is one departure from this. Log says what came in
 // and what the site asked, and Wait waits for it. The package wordpress beside

@@ -16,8 +16,10 @@ import (
 // measured; those of the other refusals are ours.
 var errKey = errors.New("Consumer Key is invalid") //lint:ignore ST1005 the site's own text, letter by letter
 
-// verify checks a signed request. The client is known even if the token is
-// not: which token is right depends on what was asked for.
+// noToken is the lookup of requests that have none.
+func noToken(key string) (token, bool) { return token{}, key == "" }
+
+// verify checks a signed request; lookup finds its token.
 func (s *Site) verify(r *http.Request, lookup func(key string) (token, bool)) (*oauth1.Request, Credentials, token, error) {
 	none := func(err error) (*oauth1.Request, Credentials, token, error) {
 		return nil, Credentials{}, token{}, err
@@ -34,14 +36,9 @@ func (s *Site) verify(r *http.Request, lookup func(key string) (token, bool)) (*
 	if !ok {
 		return none(errKey)
 	}
-	var t token
-	if signed.Token != "" || lookup != nil {
-		if lookup != nil {
-			t, ok = lookup(signed.Token)
-		}
-		if lookup == nil || !ok || t.client.Token != client.Token {
-			return none(errors.New("there is no such token of this client"))
-		}
+	t, ok := lookup(signed.Token)
+	if !ok || t.key != "" && t.client.Token != client.Token {
+		return none(errors.New("there is no such token of this client"))
 	}
 	if err := s.alive(r.Context(), client); err != nil {
 		return none(err)
@@ -60,7 +57,7 @@ func (s *Site) verify(r *http.Request, lookup func(key string) (token, bool)) (*
 
 // requestToken is the first leg (RFC 5849, section 2.1).
 func (s *Site) requestToken(w http.ResponseWriter, r *http.Request) {
-	signed, client, _, err := s.verify(r, nil)
+	signed, client, _, err := s.verify(r, noToken)
 	if err != nil {
 		refuse(w, err)
 		return

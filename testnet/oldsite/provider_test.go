@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/comity-network/comity/node/brokered/oauth1"
+	"github.com/comity-network/comity/testnet/app"
 	"github.com/comity-network/comity/testnet/oldsite"
 )
 
@@ -156,12 +157,17 @@ func TestANonceIsGoodOnce(t *testing.T) {
 func TestRefusedLegs(t *testing.T) {
 	b := newBroker(t)
 	s := start(t, b.config())
-	c := connect(t, s, b, "appkey0001")
+	c, other := connect(t, s, b, "appkey0001"), connect(t, s, b, "appkey0002")
 	request, secret := pair(t, askToken(t, s, c))
 	redeem := func(verifier string) answered {
 		p := parameters(c)
 		p.Token, p.Verifier = request, verifier
 		return signed(t, http.MethodPost, s.URL()+"oauth1/access", p, c.Secret, secret)
+	}
+	p := parameters(other)
+	p.Token = request
+	if a := signed(t, http.MethodPost, s.URL()+"oauth1/access", p, other.Secret, secret); a.Status != 401 || !strings.Contains(a.Body, "no such token") {
+		t.Errorf("another client's token: %d %s", a.Status, a.Body)
 	}
 	if a := redeem(""); a.Status != 401 {
 		t.Errorf("a token that nobody authorized: %d %s", a.Status, a.Body)
@@ -193,6 +199,7 @@ func TestDropEndsEverything(t *testing.T) {
 	s := start(t, b.config())
 	c, other := connect(t, s, b, "appkey0001"), connect(t, s, b, "appkey0002")
 	token, secret := threeLegs(t, s, c, oauth1.HMACSHA1)
+	request, _ := pair(t, askToken(t, s, c))
 	if n := s.Drop("appkey0001"); n != 1 {
 		t.Errorf("dropped %d sets", n)
 	}
@@ -204,6 +211,9 @@ func TestDropEndsEverything(t *testing.T) {
 	if a := askToken(t, s, c); a.Status != 401 || a.Body != "Consumer Key is invalid" {
 		t.Errorf("a request token: %d %s", a.Status, a.Body)
 	}
+	if back, err := s.Approve(within(t), s.URL()+"oauth1/authorize?oauth_token="+request, callback); err == nil {
+		t.Errorf("a request token is authorized: %s", back)
+	}
 	threeLegs(t, s, other, oauth1.HMACSHA1)
 	// Connected again, the client is a new one; its old tokens stay dead.
 	again := connect(t, s, b, "appkey0001")
@@ -211,5 +221,47 @@ func TestDropEndsEverything(t *testing.T) {
 	p.Token = token
 	if a := signed(t, http.MethodGet, s.APIURL(), p, again.Secret, secret); a.Status != 401 || again.Secret == c.Secret {
 		t.Errorf("an old token: %d %s", a.Status, a.Body)
+	}
+}
+
+// TestConsent: the user may refuse, and nobody else may answer in the user's
+// name, be it a form of another page or somebody who is not logged in.
+func TestConsent(t *testing.T) {
+	b := newBroker(t)
+	c := b.config()
+	c.User = oldsite.User{Name: "ada", Password: "lovelace"}
+	s := start(t, c)
+	client := connect(t, s, b, "appkey0001")
+	for _, test := range []struct {
+		name, password, press string
+		values                map[string]string
+		status                int
+		alive                 bool // the token can be authorized afterwards
+	}{
+		{"a wrong password", "byron", "", nil, 403, true},
+		{"a form of another page", "lovelace", "Authorize", map[string]string{"_wpnonce": "x"}, 403, true},
+		{"cancel", "lovelace", "Cancel", nil, 200, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			token, _ := pair(t, askToken(t, s, client))
+			browser := app.NewBrowser(&http.Transport{DisableKeepAlives: true})
+			browser.StopAt = callback
+			page, err := browser.Open(within(t), s.URL()+"oauth1/authorize?oauth_token="+token)
+			if err == nil {
+				page, err = browser.Submit(within(t), page, "Log in", map[string]string{"log": "ada", "pwd": test.password})
+			}
+			if err == nil && test.press != "" {
+				page, err = browser.Submit(within(t), page, test.press, test.values)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if page.Status != test.status || page.Stopped {
+				t.Errorf("%d at %s", page.Status, page.URL)
+			}
+			if _, err := s.Approve(within(t), s.URL()+"oauth1/authorize?oauth_token="+token, callback); (err == nil) != test.alive {
+				t.Errorf("authorized afterwards: %v", err)
+			}
+		})
 	}
 }

@@ -3,6 +3,7 @@
 package oldsite
 
 import (
+	"cmp"
 	"crypto/x509"
 	"fmt"
 	"net/http"
@@ -58,14 +59,12 @@ type Site struct {
 
 // New starts a site.
 func New(c Config) (*Site, error) {
-	c.Listen = or(c.Listen, "127.0.0.1:0")
-	c.Name = or(c.Name, "Old Site")
-	c.User.Name = or(c.User.Name, "admin")
-	c.User.Password = or(c.User.Password, random(12))
-	c.User.Email = or(c.User.Email, "admin@example.org")
-	if c.ConfirmTimeout == 0 {
-		c.ConfirmTimeout = 5 * time.Second
-	}
+	c.Listen = cmp.Or(c.Listen, "127.0.0.1:0")
+	c.Name = cmp.Or(c.Name, "Old Site")
+	c.User.Name = cmp.Or(c.User.Name, "admin")
+	c.User.Password = cmp.Or(c.User.Password, random(12))
+	c.User.Email = cmp.Or(c.User.Email, "admin@example.org")
+	c.ConfirmTimeout = cmp.Or(c.ConfirmTimeout, 5*time.Second)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -175,11 +174,4 @@ func (s *Site) route(r *http.Request, b Behaviour) (Kind, http.HandlerFunc) {
 		return Login, s.login
 	}
 	return Other, http.NotFound
-}
-
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }

@@ -75,32 +75,42 @@ type answered struct {
 	Body   string
 }
 
+// send may be called from any goroutine: an answer of status 0 is a failure that
+// it has reported.
 func send(t *testing.T, method, to string, form url.Values, sign func(*http.Request) error) answered {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
+	a, err := try(ctx, method, to, form, sign)
+	if err != nil {
+		t.Error(err)
+	}
+	return a
+}
+
+func try(ctx context.Context, method, to string, form url.Values, sign func(*http.Request) error) (answered, error) {
 	r, err := http.NewRequestWithContext(ctx, method, to, strings.NewReader(form.Encode()))
 	if err != nil {
-		t.Fatal(err)
+		return answered{}, err
 	}
 	if form != nil {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	if sign != nil {
 		if err := sign(r); err != nil {
-			t.Fatal(err)
+			return answered{}, err
 		}
 	}
 	response, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
 	if err != nil {
-		t.Fatal(err)
+		return answered{}, err
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
-		t.Fatal(err)
+		return answered{}, err
 	}
-	return answered{response.StatusCode, response.Header, string(body)}
+	return answered{response.StatusCode, response.Header, string(body)}, nil
 }
 
 // found is what discovery finds of a site.
@@ -186,9 +196,19 @@ func authorize(t *testing.T, w *wordpress.WordPress, f found, c client, method o
 	if a := redeem("wrong"); a.Status != 401 || !strings.Contains(a.Body, "verifier") {
 		t.Errorf("a wrong verifier: %d %s", a.Status, a.Body)
 	}
-	token, secret = pair(t, redeem(back.Query().Get("oauth_verifier")))
-	if a := redeem(back.Query().Get("oauth_verifier")); a.Status != 401 {
-		t.Errorf("a verifier is good twice: %d %s", a.Status, a.Body)
+	answers := make(chan answered, 5)
+	for range cap(answers) {
+		go func() { answers <- redeem(back.Query().Get("oauth_verifier")) }()
+	}
+	redeemed := 0
+	for range cap(answers) {
+		if a := <-answers; a.Status == http.StatusOK {
+			redeemed++
+			token, secret = pair(t, a)
+		}
+	}
+	if redeemed != 1 {
+		t.Fatalf("of five at once, %d redeem a verifier", redeemed)
 	}
 	return token, secret
 }

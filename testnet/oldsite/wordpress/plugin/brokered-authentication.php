@@ -300,10 +300,10 @@ function access_token() {
 	if ( ! $granted || ! isset( $sent['oauth_verifier'] ) || ! hash_equals( $granted['verifier'], $sent['oauth_verifier'] ) ) {
 		throw new Refused( 'the verifier is not the one that the user brought back', 401 );
 	}
-	if ( ! take( 'request', $token['key'] ) ) { // who takes it redeems it
-		throw new Refused( 'there is no such token of this client', 401 );
+	if ( ! take( 'authorized', $token['key'] ) ) { // of several at once, one redeems it
+		throw new Refused( 'the verifier was used before', 401 );
 	}
-	take( 'authorized', $token['key'] );
+	take( 'request', $token['key'] );
 	$access = new_token( $client, array( 'user' => $granted['user'] ) );
 	claim( 'access', $access['key'], $access );
 	return "oauth_token={$access['key']}&oauth_token_secret={$access['secret']}";
