@@ -235,5 +235,5 @@ func TestBrokeredAcrossTheFederation(t *testing.T) {
 	// A is dead: B says so to its clients.
 	a.Kill()
 	c.until("B sees that A is gone", func() bool { return c.status(1).Peers == 1 })
-	wantText(t, c.refused(b.Issuer, other, away.URL(), "comity.other_home"), a.Issuer, "not online")
+	wantText(t, c.refused(b.Issuer, other, away.URL(), "comity.other_home"), a.Issuer, "not reachable")
 }

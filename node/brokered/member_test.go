@@ -25,6 +25,7 @@ func TestThroughAnotherMember(t *testing.T) {
 	w := newWorld(t)
 	home, runner := w.home(), w.newBroker()
 	runner.notified = func(_ context.Context, home string) string { return home }
+	home.notified = func(context.Context, string) string { return "https://not.asked.example" }
 	site := w.newSite(oldsite.Behaviour{}, runner)
 	a := home.connect(site.URL())
 	a.want(t, http.StatusOK, "")
@@ -35,7 +36,7 @@ func TestThroughAnotherMember(t *testing.T) {
 	for _, b := range []*broker{home, runner} {
 		saved, err := b.Connections(t.Context(), client)
 		check(t, err)
-		if len(saved) != 1 || saved[0].Through != runner.issuer || saved[0].Site != site.IndexURL() || (saved[0].Resource != "") != (b == runner) {
+		if len(saved) != 1 || saved[0].Through != runner.issuer || saved[0].Site != site.IndexURL() || saved[0].Resource != strings.TrimSuffix(site.URL(), "/") {
 			t.Errorf("saved %+v", saved)
 		}
 		if raw := fmt.Sprintf("%+v", saved); strings.Contains(raw, set.Token) || strings.Contains(raw, set.Secret) {
@@ -103,6 +104,14 @@ func TestUnreachableMembersAreNamed(t *testing.T) {
 	}
 	home.change(func() { home.offline[away.issuer] = false })
 	home.connect(site.URL()).want(t, http.StatusOK, "")
+
+	// From now on it is known which one the site knows.
+	home.change(func() { home.offline[away.issuer] = true })
+	a = home.connect(site.URL())
+	a.want(t, http.StatusServiceUnavailable, "comity.unavailable")
+	if !strings.Contains(a.text("message"), "the site knows "+away.issuer) {
+		t.Errorf("answer is %s", a.body)
+	}
 }
 
 // What a site says to the member that it knows reaches the client.
