@@ -23,6 +23,7 @@ var _ oauth.Store = (*Store)(nil)
 
 // Mint implements oauth.Minter.
 func (s *Store) Mint(ctx context.Context, m oauth.Mint) error {
+	states := statesOf(m)
 	return s.writeTokens(ctx, func(tx *groupcommit.Tx) error {
 		if m.Proof != nil {
 			if err := claimSeen(tx, *m.Proof); err != nil {
@@ -32,30 +33,46 @@ func (s *Store) Mint(ctx context.Context, m oauth.Mint) error {
 		code := ""
 		if m.Code != nil {
 			code = m.Code.Key
-			if err := claimCode(tx, m); err != nil {
+			if err := claimCode(tx, m, states); err != nil {
 				return err
 			}
 		}
 		if m.Rotate != "" {
-			if err := claimRefresh(tx, m); err != nil {
+			if err := claimRefresh(tx, m, states); err != nil {
 				return err
 			}
 		}
-		return insertMint(tx, m, code)
+		if m.SelfContained {
+			return nil
+		}
+		return insertMint(tx, m, code, states)
 	})
 }
 
+// states are what becomes of the rows of a mint.
+type states struct {
+	token, refresh, claimed, rotated string
+	usedMS                           int64 // of what is claimed; 0: not yet
+}
+
+func statesOf(m oauth.Mint) states {
+	if m.ReleasedAt.IsZero() {
+		return states{"pending", "pending", "claimed", "claimed", 0}
+	}
+	return states{"released", "live", "used", "rotated", m.ReleasedAt.UnixMilli()}
+}
+
 // claimCode claims a code that was never seen, or that is open again.
-func claimCode(tx *groupcommit.Tx, m oauth.Mint) error {
+func claimCode(tx *groupcommit.Tx, m oauth.Mint, s states) error {
 	var tries int
 	err := tx.QueryRow(`
-		INSERT INTO codes (key, state, token, family, tries, expires_at)
-		VALUES ($1, 'claimed', $2, $3, 1, $4)
+		INSERT INTO codes (key, state, token, family, tries, expires_at, used_ms)
+		VALUES ($1, $6, $2, $3, 1, $4, $7)
 		ON CONFLICT (key) DO UPDATE
-		SET state = 'claimed', token = excluded.token, family = excluded.family, tries = codes.tries + 1
+		SET state = excluded.state, token = excluded.token, family = excluded.family, tries = codes.tries + 1, used_ms = excluded.used_ms
 		WHERE codes.state = 'open' AND codes.tries < $5
 		RETURNING tries`,
-		m.Code.Key, m.Token.Hash, m.Token.Family, m.Code.ExpiresAt, oauth.MaxTries).Scan(&tries)
+		m.Code.Key, m.Token.Hash, m.Token.Family, m.Code.ExpiresAt, oauth.MaxTries, s.claimed, s.usedMS).Scan(&tries)
 	if !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
@@ -70,14 +87,14 @@ func claimCode(tx *groupcommit.Tx, m oauth.Mint) error {
 }
 
 // claimRefresh claims a live refresh token of a living family.
-func claimRefresh(tx *groupcommit.Tx, m oauth.Mint) error {
+func claimRefresh(tx *groupcommit.Tx, m oauth.Mint, s states) error {
 	var family string
 	err := tx.QueryRow(`
-		UPDATE refresh_tokens SET state = 'claimed', used_by = $1
+		UPDATE refresh_tokens SET state = $4, used_by = $1, used_ms = $5
 		WHERE hash = $2 AND state = 'live' AND expires_at > $3 AND EXISTS (
 			SELECT 1 FROM families f
 			WHERE f.id = refresh_tokens.family AND f.revoked_at = 0 AND f.expires_at > $3)
-		RETURNING family`, m.Token.Hash, m.Rotate, m.Token.IssuedAt).Scan(&family)
+		RETURNING family`, m.Token.Hash, m.Rotate, m.Token.IssuedAt, s.rotated, s.usedMS).Scan(&family)
 	if err == nil && family != m.Token.Family {
 		return fmt.Errorf("refresh token belongs to another family")
 	}
@@ -108,7 +125,7 @@ func claimError(state, family string, usedMS int64) error {
 	return &oauth.ClaimError{State: oauth.ClaimSpent}
 }
 
-func insertMint(tx *groupcommit.Tx, m oauth.Mint, code string) error {
+func insertMint(tx *groupcommit.Tx, m oauth.Mint, code string, s states) error {
 	if f := m.Family; f != nil {
 		_, err := tx.Exec(`
 			INSERT INTO families (id, client, home, site, grant_id, scope, jkt, created_at, expires_at, subject)
@@ -121,8 +138,8 @@ func insertMint(tx *groupcommit.Tx, m oauth.Mint, code string) error {
 	if r := m.Refresh; r != nil {
 		_, err := tx.Exec(`
 			INSERT INTO refresh_tokens (hash, family, issued_at, expires_at, state, token)
-			VALUES ($1, $2, $3, $4, 'pending', $5)`,
-			r.Hash, r.Family, r.IssuedAt, r.ExpiresAt, m.Token.Hash)
+			VALUES ($1, $2, $3, $4, $6, $5)`,
+			r.Hash, r.Family, r.IssuedAt, r.ExpiresAt, m.Token.Hash, s.refresh)
 		if err != nil {
 			return err
 		}
@@ -130,8 +147,8 @@ func insertMint(tx *groupcommit.Tx, m oauth.Mint, code string) error {
 	t := m.Token
 	_, err := tx.Exec(`
 		INSERT INTO tokens (hash, type, jkt, client, home, site, scope, family, grant_id, issued_at, expires_at, state, code, rotates, subject, uses)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'pending', $12, $13, $14, $15)`,
-		t.Hash, t.Type, t.JKT, t.ClientID, t.Home, t.Site, t.Scope, t.Family, t.Grant, t.IssuedAt, t.ExpiresAt, code, m.Rotate, t.Subject, t.Uses)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $16, $12, $13, $14, $15)`,
+		t.Hash, t.Type, t.JKT, t.ClientID, t.Home, t.Site, t.Scope, t.Family, t.Grant, t.IssuedAt, t.ExpiresAt, code, m.Rotate, t.Subject, t.Uses, s.token)
 	return err
 }
 

@@ -47,6 +47,23 @@ func (s *Store) RevokeToken(ctx context.Context, hash string, at int64, reason s
 	})
 }
 
+// RevokeSelfContained implements oauth.Revoker.
+func (s *Store) RevokeSelfContained(ctx context.Context, t oauth.Token, at int64, reason string, queue ...notify.Message) error {
+	return s.writeTokens(ctx, func(tx *groupcommit.Tx) error {
+		result, err := tx.Exec(`
+			INSERT INTO tokens (hash, type, jkt, client, home, site, scope, family, grant_id, issued_at, expires_at, state, code, rotates, subject, revoked_at, reason)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, '', '', $8, $9, 'revoked', '', '', $10, $11, $12) ON CONFLICT (hash) DO NOTHING`,
+			t.Hash, t.Type, t.JKT, t.ClientID, t.Home, t.Site, t.Scope, t.IssuedAt, t.ExpiresAt, t.Subject, at, reason)
+		if err != nil {
+			return err
+		}
+		if n, err := result.RowsAffected(); err != nil || n == 0 {
+			return err
+		}
+		return s.enqueue(tx, queue...)
+	})
+}
+
 // RevokeFamily implements oauth.Revoker.
 func (s *Store) RevokeFamily(ctx context.Context, id string, at int64, reason string, message func(oauth.Token) notify.Message) error {
 	if id == "" {

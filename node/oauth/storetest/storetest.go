@@ -36,6 +36,9 @@ type Opened struct {
 func Run(t *testing.T, open func(t *testing.T) Opened) {
 	for name, test := range map[string]func(*testing.T, Opened){
 		"Release":              testRelease,
+		"Direct":               testDirect,
+		"DirectOnce":           testDirectOnce,
+		"SelfContained":        testSelfContained,
 		"CodeOnce":             testCodeOnce,
 		"RefreshOnce":          testRefreshOnce,
 		"ClaimOnce":            testClaimOnce,
