@@ -135,11 +135,11 @@ func (s *watched) Mint(ctx context.Context, m oauth.Mint) error {
 	return err
 }
 
-func (s *watched) Release(ctx context.Context, hash string, now time.Time) error {
+func (s *watched) Release(ctx context.Context, mint oauth.Mint, now time.Time) error {
 	s.mu.Lock()
 	s.releases++
 	s.mu.Unlock()
-	return s.Store.Release(ctx, hash, now)
+	return s.Store.Release(ctx, mint, now)
 }
 
 // watch puts a watched store under the server.

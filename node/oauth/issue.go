@@ -38,7 +38,7 @@ func (s *Server) issue(ctx context.Context, o *offer) (*tokenAnswer, error) {
 	} else if err = s.claim(ctx, o, m); err == nil {
 		// From here on the token must come to an end of its own, whether or
 		// not the client still waits.
-		err = s.settle(context.WithoutCancel(ctx), o, m.Token)
+		err = s.settle(context.WithoutCancel(ctx), o, m)
 	}
 	if err != nil {
 		return nil, err
@@ -112,7 +112,8 @@ func (s *Server) mint(o *offer, refresh string) (Mint, error) {
 }
 
 // settle tells the site of the pending token and releases it, or makes it void.
-func (s *Server) settle(ctx context.Context, o *offer, t Token) error {
+func (s *Server) settle(ctx context.Context, o *offer, m Mint) error {
+	t := m.Token
 	if err := s.acknowledged(ctx, o, t); err != nil {
 		return err
 	}
@@ -122,7 +123,7 @@ func (s *Server) settle(ctx context.Context, o *offer, t Token) error {
 		s.void(ctx, t)
 		return err
 	}
-	err := s.cfg.Store.Release(ctx, t.Hash, s.cfg.Now())
+	err := s.cfg.Store.Release(ctx, m, s.cfg.Now())
 	if err == nil {
 		return nil
 	}

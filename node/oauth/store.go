@@ -186,10 +186,10 @@ type Minter interface {
 	// the others get a *ClaimError. ErrSeen: the proof was used before. With
 	// ReleasedAt all that Release does is done in the same step.
 	Mint(ctx context.Context, m Mint) error
-	// Release turns the token from pending to released, its code to used, and
-	// its refresh token from dead to live, now. ErrNotPending: it was not
-	// pending, and nothing changed.
-	Release(ctx context.Context, hash string, now time.Time) error
+	// Release turns the token of a mint from pending to released, its code to
+	// used, and its refresh token from dead to live, now. ErrNotPending: it was
+	// not pending, and nothing changed.
+	Release(ctx context.Context, m Mint, now time.Time) error
 	// Use notes a use of a released token whose Uses says something, in whole
 	// seconds. ErrSeen: it was used as often, or as long, as it may be.
 	Use(ctx context.Context, hash string, now int64) error

@@ -6,7 +6,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/comity-network/comity/internal/groupcommit"
@@ -64,16 +63,14 @@ func statesOf(m oauth.Mint) states {
 
 // claimCode claims a code that was never seen, or that is open again.
 func claimCode(tx *groupcommit.Tx, m oauth.Mint, s states) error {
-	var tries int
-	err := tx.QueryRow(`
+	claimed, err := changes(tx.Exec(`
 		INSERT INTO codes (key, state, token, family, tries, expires_at, used_ms)
 		VALUES ($1, $6, $2, $3, 1, $4, $7)
 		ON CONFLICT (key) DO UPDATE
 		SET state = excluded.state, token = excluded.token, family = excluded.family, tries = codes.tries + 1, used_ms = excluded.used_ms
-		WHERE codes.state = 'open' AND codes.tries < $5
-		RETURNING tries`,
-		m.Code.Key, m.Token.Hash, m.Token.Family, m.Code.ExpiresAt, oauth.MaxTries, s.claimed, s.usedMS).Scan(&tries)
-	if !errors.Is(err, sql.ErrNoRows) {
+		WHERE codes.state = 'open' AND codes.tries < $5`,
+		m.Code.Key, m.Token.Hash, m.Token.Family, m.Code.ExpiresAt, oauth.MaxTries, s.claimed, s.usedMS))
+	if err != nil || claimed {
 		return err
 	}
 	var state, family string
@@ -88,20 +85,16 @@ func claimCode(tx *groupcommit.Tx, m oauth.Mint, s states) error {
 
 // claimRefresh claims a live refresh token of a living family.
 func claimRefresh(tx *groupcommit.Tx, m oauth.Mint, s states) error {
-	var family string
-	err := tx.QueryRow(`
+	claimed, err := changes(tx.Exec(`
 		UPDATE refresh_tokens SET state = $4, used_by = $1, used_ms = $5
 		WHERE hash = $2 AND state = 'live' AND expires_at > $3 AND EXISTS (
 			SELECT 1 FROM families f
-			WHERE f.id = refresh_tokens.family AND f.revoked_at = 0 AND f.expires_at > $3)
-		RETURNING family`, m.Token.Hash, m.Rotate, m.Token.IssuedAt, s.rotated, s.usedMS).Scan(&family)
-	if err == nil && family != m.Token.Family {
-		return fmt.Errorf("refresh token belongs to another family")
-	}
-	if !errors.Is(err, sql.ErrNoRows) {
+			WHERE f.id = refresh_tokens.family AND f.id = $6 AND f.revoked_at = 0 AND f.expires_at > $3)`,
+		m.Token.Hash, m.Rotate, m.Token.IssuedAt, s.rotated, s.usedMS, m.Token.Family))
+	if err != nil || claimed {
 		return err
 	}
-	var state string
+	var state, family string
 	var used int64
 	err = tx.QueryRow(`SELECT state, family, used_ms FROM refresh_tokens WHERE hash = $1`, m.Rotate).
 		Scan(&state, &family, &used)
@@ -110,6 +103,9 @@ func claimRefresh(tx *groupcommit.Tx, m oauth.Mint, s states) error {
 	}
 	if err != nil {
 		return err
+	}
+	if family != m.Token.Family {
+		return errors.New("refresh token belongs to another family")
 	}
 	return claimError(state, family, used)
 }
@@ -153,44 +149,34 @@ func insertMint(tx *groupcommit.Tx, m oauth.Mint, code string, s states) error {
 }
 
 // Release implements oauth.Minter.
-func (s *Store) Release(ctx context.Context, hash string, now time.Time) error {
+func (s *Store) Release(ctx context.Context, m oauth.Mint, now time.Time) error {
 	return s.writeTokens(ctx, func(tx *groupcommit.Tx) error {
-		var code, rotates, family string
-		err := tx.QueryRow(`
-			UPDATE tokens SET state = 'released' WHERE hash = $1 AND state = 'pending'
-			RETURNING code, rotates, family`, hash).Scan(&code, &rotates, &family)
-		if errors.Is(err, sql.ErrNoRows) {
-			return oauth.ErrNotPending
-		}
-		if err != nil {
-			return err
+		released, err := changes(tx.Exec(`UPDATE tokens SET state = 'released' WHERE hash = $1 AND state = 'pending'`, m.Token.Hash))
+		if err == nil && !released {
+			err = oauth.ErrNotPending
 		}
 		ms := now.UnixMilli()
-		if code != "" {
-			err = exec(tx, `UPDATE codes SET state = 'used', used_ms = $1 WHERE key = $2`, ms, code)
+		if err == nil && m.Code != nil {
+			err = exec(tx, `UPDATE codes SET state = 'used', used_ms = $1 WHERE key = $2`, ms, m.Code.Key)
 		}
-		if err == nil && rotates != "" {
-			err = exec(tx, `UPDATE refresh_tokens SET state = 'rotated', used_ms = $1 WHERE hash = $2`, ms, rotates)
+		if err == nil && m.Rotate != "" {
+			err = exec(tx, `UPDATE refresh_tokens SET state = 'rotated', used_ms = $1 WHERE hash = $2`, ms, m.Rotate)
 		}
-		if err != nil || family == "" { // without a family there is no refresh token
-			return err
+		if err == nil && m.Refresh != nil {
+			err = exec(tx, `UPDATE refresh_tokens SET state = 'live' WHERE hash = $1 AND state = 'pending'`, m.Refresh.Hash)
 		}
-		return exec(tx, `UPDATE refresh_tokens SET state = 'live' WHERE token = $1 AND state = 'pending'`, hash)
+		return err
 	})
 }
 
 // Use implements oauth.Minter.
 func (s *Store) Use(ctx context.Context, hash string, now int64) error {
 	return s.writeTokens(ctx, func(tx *groupcommit.Tx) error {
-		result, err := tx.Exec(`
+		used, err := changes(tx.Exec(`
 			UPDATE tokens SET used_at = CASE WHEN used_at = 0 THEN $1 ELSE used_at END
 			WHERE hash = $2 AND state = 'released' AND (used_at = 0 OR uses = $3 AND used_at > $4)`,
-			now, hash, protocol.UseWindow, now-protocol.UseWindowSeconds)
-		if err != nil {
-			return err
-		}
-		n, err := result.RowsAffected()
-		if err == nil && n == 0 {
+			now, hash, protocol.UseWindow, now-protocol.UseWindowSeconds))
+		if err == nil && !used {
 			return oauth.ErrSeen
 		}
 		return err
@@ -214,7 +200,7 @@ func (s *Store) Void(ctx context.Context, hash string, o oauth.Outcome, at int64
 		if err != nil {
 			return err
 		}
-		if err := exec(tx, `DELETE FROM refresh_tokens WHERE token = $1 AND state = 'pending'`, hash); err != nil {
+		if err := exec(tx, `DELETE FROM refresh_tokens WHERE family = $1 AND token = $2 AND state = 'pending'`, family, hash); err != nil {
 			return err
 		}
 		if o == oauth.Refused {
@@ -241,7 +227,7 @@ func (s *Store) refuse(tx *groupcommit.Tx, code, family string, at int64) error 
 	if family == "" {
 		return nil
 	}
-	_, err = s.revoke(tx, at, "refused", `family = $3`, family)
+	_, err = s.revoke(tx, at, "refused", `family = $3 AND family <> ''`, family)
 	return err
 }
 
@@ -261,4 +247,14 @@ func undo(tx *groupcommit.Tx, code, rotates, family string) error {
 func exec(tx *groupcommit.Tx, query string, args ...any) error {
 	_, err := tx.Exec(query, args...)
 	return err
+}
+
+// changes reports whether a statement has changed anything. It costs a fraction
+// of RETURNING, for which SQLite makes a table.
+func changes(result sql.Result, err error) (bool, error) {
+	if err != nil {
+		return false, err
+	}
+	n, err := result.RowsAffected()
+	return n > 0, err
 }

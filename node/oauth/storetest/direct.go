@@ -40,7 +40,7 @@ func testDirect(t *testing.T, s Opened) {
 			t.Errorf("the old refresh token: %+v", claim)
 		}
 	}
-	if err := s.Release(ctx, next.Token.Hash, at(now)); !errors.Is(err, oauth.ErrNotPending) {
+	if err := s.Release(ctx, next, at(now)); !errors.Is(err, oauth.ErrNotPending) {
 		t.Errorf("release of a released token: %v", err)
 	}
 	must(t, s.Void(ctx, next.Token.Hash, oauth.Undo, now, message(siteA)))
