@@ -149,6 +149,7 @@ type Server struct {
 	self       *sites.Site // this broker as what an app may ask for
 	nonces     *nonces
 	recent     *recent
+	vetted     vetted
 	byClient   *ratelimit.Limiter // failed authentications, by client and address
 	byRemote   *ratelimit.Limiter // failed authentications, by address
 	byUserCode *ratelimit.Limiter // wrong user codes, by address
