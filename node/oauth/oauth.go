@@ -39,6 +39,10 @@
 // the process dies anywhere in between, Recover does the latter at the next
 // start. docs/spec/token.md is the full description.
 //
+// A site that takes no notifications is not asked: it has signed a code, or
+// opted in by its metadata. There Store.Mint releases what it mints, and stores
+// no JWT without a grant (direct.go, selfcontained.go).
+//
 // # Whom it trusts
 //
 // Clients: the registrations that the replica verified, and what they sign or
