@@ -5,6 +5,7 @@ package protocol_test
 import (
 	"os"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
