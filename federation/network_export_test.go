@@ -58,6 +58,9 @@ const (
 	MaxMessage    = maxMessage
 	PullProtocol  = pullProtocol
 	HeadsProtocol = headsProtocol
+
+	ConnectProtocol = connectProtocol
+	MaxAskedPeer    = maxAskedPeer
 )
 
 // Parts that are tested by themselves.

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/comity-network/comity/federation"
 	"github.com/comity-network/comity/internal/jws"
@@ -33,6 +34,9 @@ func (n *Node) RegisterApp(ctx context.Context, draft admin.AppDraft) (admin.App
 		return admin.App{}, err
 	}
 	app, err := n.appendApp(ctx, registry.Registration{}, members, secret)
+	if err == nil && draft.OAuth1 {
+		app.OAuth1Secret, err = n.secrets.renew(ctx, app.ClientID)
+	}
 	if err == nil && draft.Manage {
 		app.RegistrationToken, err = n.registration.Manage(ctx, app.ClientID)
 		app.RegistrationURI = n.registration.URI(app.ClientID)
@@ -79,6 +83,9 @@ func (n *Node) RotateSecret(ctx context.Context, id admin.AppID) (admin.App, err
 	if err != nil {
 		return admin.App{}, err
 	}
+	if id.OAuth1 {
+		return n.rotateOAuth1(ctx, id.ClientID)
+	}
 	members, err := registeredMembers(state)
 	if err != nil {
 		return admin.App{}, err
@@ -94,6 +101,19 @@ func (n *Node) RotateSecret(ctx context.Context, id admin.AppID) (admin.App, err
 	}
 	next := registry.Registration{Client: id.ClientID, Compromised: id.Compromised}
 	return n.appendApp(ctx, next, members, secret)
+}
+
+// rotateOAuth1 gives a client another OAuth 1.0a secret, which no record names:
+// only this broker ever checks it.
+func (n *Node) rotateOAuth1(ctx context.Context, id string) (admin.App, error) {
+	secret, err := n.secrets.renew(ctx, id)
+	if err != nil {
+		return admin.App{}, err
+	}
+	n.log.Info("OAuth 1.0a secret made", slog.Group("audit", "event", "oauth1-secret-made", "client", id))
+	app, err := n.ShowApp(ctx, admin.AppID{ClientID: id})
+	app.OAuth1Secret = secret
+	return app, err
 }
 
 // appendApp checks members as client metadata, appends the registration with

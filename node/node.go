@@ -12,6 +12,7 @@
 //	accounts.Accounts       the people of the organisation that runs the broker
 //	login.Pages             where they log in and decide
 //	registration.Server     lets clients register themselves
+//	brokered.Server         gives clients credentials at sites that speak OAuth 1.0a
 //	notify.Sender, Outbox   tell sites of tokens and stops
 //	sites.Directory         knows the sites
 //	publish.Handler         shows the records to everybody
@@ -41,6 +42,7 @@ import (
 	"github.com/comity-network/comity/internal/filelock"
 	"github.com/comity-network/comity/internal/guard"
 	"github.com/comity-network/comity/node/accounts"
+	"github.com/comity-network/comity/node/brokered"
 	"github.com/comity-network/comity/node/login"
 	"github.com/comity-network/comity/node/membership"
 	"github.com/comity-network/comity/node/notify"
@@ -64,6 +66,8 @@ type Node struct {
 	replica   *federation.Replica
 	peers     *http.Client // guarded, for other brokers
 	strangers *http.Client // guarded, for clients that describe themselves
+	oldSites  *http.Client // guarded, for sites that speak OAuth 1.0a
+	slowSites *http.Client // the same, where they may take their time
 	network   *federation.Network
 	desk      *membership.Desk
 	backlog   backlog // what is to be caught up before this broker is fresh
@@ -78,6 +82,9 @@ type Node struct {
 	oauth  *oauth.Server
 	people *accounts.Accounts
 	login  *login.Pages
+
+	brokered *brokered.Server
+	secrets  *secrets
 
 	registration *registration.Server
 	clients      registration.Clients // of the federation, and those that registered here alone
@@ -94,7 +101,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, log: cfg.Log, started: cfg.Now()}
 	for _, step := range []func(context.Context) error{
-		n.openDirectory, n.openAccounts, n.openTLS, n.openReplica, n.openMembership, n.openSites, n.openOAuth, n.openRegistration, n.openNetwork, n.announce,
+		n.openDirectory, n.openAccounts, n.openTLS, n.openReplica, n.openMembership, n.openSites, n.openOAuth, n.openRegistration, n.openNetwork, n.openBrokered, n.announce,
 	} {
 		if err := step(ctx); err != nil {
 			n.Close()
@@ -271,7 +278,7 @@ func (n *Node) Close() error {
 	if n.network != nil {
 		errs = append(errs, n.network.Close())
 	}
-	for _, client := range []*http.Client{n.peers, n.strangers} {
+	for _, client := range []*http.Client{n.peers, n.strangers, n.oldSites, n.slowSites} {
 		if client != nil {
 			client.CloseIdleConnections()
 		}

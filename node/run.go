@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"path"
 	"path/filepath"
 	"strings"
 
@@ -124,7 +125,21 @@ func (n *Node) handler() (http.Handler, error) {
 	mux.Handle(prefix+"/federation/requests/", requests)
 	mux.HandleFunc("GET "+prefix+"/healthz", n.healthz)
 	mux.HandleFunc("GET "+prefix+"/readyz", n.readyz)
-	return clientAddress(n.cfg.TrustedProxies, mux), nil
+	return clientAddress(n.cfg.TrustedProxies, unredirected(prefix+"/broker", n.brokered.Handler(), mux)), nil
+}
+
+// unredirected hands everything at or below a path to a handler of its own,
+// before the mux sees it: that redirects paths which are not clean, and a site
+// would follow and carry its secret along.
+func unredirected(below string, own, mux http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		clean := path.Clean("/" + r.URL.Path)
+		if clean == below || strings.HasPrefix(clean, below+"/") {
+			own.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // healthz answers as long as the process does.

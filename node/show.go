@@ -36,8 +36,24 @@ func (n *Node) ShowApp(ctx context.Context, id admin.AppID) (admin.App, error) {
 	if err != nil {
 		return admin.App{}, err
 	}
-	app.Metadata, err = json.Marshal(members)
+	if app.Metadata, err = json.Marshal(members); err != nil {
+		return admin.App{}, err
+	}
+	app.Connections, err = n.connections(ctx, id.ClientID)
 	return app, err
+}
+
+// connections lists the sites at which a client was given credentials, by this
+// broker or at its request. Not all of them hear of a stop.
+func (n *Node) connections(ctx context.Context, id string) ([]admin.Connection, error) {
+	known, err := n.store.Connections(ctx, id)
+	var all []admin.Connection
+	for _, c := range known {
+		all = append(all, admin.Connection{
+			Site: c.Site, Name: c.Name, Through: c.Through, FirstAt: c.FirstAt, LastAt: c.LastAt, Told: c.Resource != "",
+		})
+	}
+	return all, err
 }
 
 // describeApp is the part of a client that lists show too.

@@ -55,6 +55,10 @@ func (n *Node) watchStop(ctx context.Context, stop admin.Stop, record *registry.
 	if err != nil {
 		return err
 	}
+	toCall, err := n.sitesToCall(ctx, stop)
+	if err != nil {
+		return err
+	}
 	last := admin.StopProgress{Online: -1}
 	members, grace := time.NewTimer(silence), time.NewTimer(absence)
 	defer members.Stop()
@@ -74,7 +78,7 @@ func (n *Node) watchStop(ctx context.Context, stop admin.Stop, record *registry.
 		}
 		p := admin.StopProgress{
 			ClientID: stop.ClientID, Action: string(stop.Action), State: string(state.Status), Record: record.CID, Index: index,
-			SitesTold: max(0, toTell-waiting), SitesToTell: toTell, Millis: float64(time.Since(began).Microseconds()) / 1000,
+			SitesTold: max(0, toTell-waiting), SitesToTell: toTell, SitesToCall: toCall, Millis: float64(time.Since(began).Microseconds()) / 1000,
 		}
 		p.Acknowledged, p.Missing, p.Away = n.acknowledged(n.ownLog(), index+1)
 		p.Online = len(p.Missing) + len(p.Acknowledged)
@@ -107,6 +111,21 @@ func (n *Node) watchStop(ctx context.Context, stop admin.Stop, record *registry.
 			return nil
 		}
 	}
+}
+
+// sitesToCall counts the sites at which a client that is stopped has credentials
+// and which nobody can tell.
+func (n *Node) sitesToCall(ctx context.Context, stop admin.Stop) (count int, err error) {
+	if stop.Action == registry.Reinstate {
+		return 0, nil
+	}
+	connections, err := n.connections(ctx, stop.ClientID)
+	for _, c := range connections {
+		if !c.Told {
+			count++
+		}
+	}
+	return count, err
 }
 
 // moved reports whether there is something new to tell.

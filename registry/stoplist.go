@@ -208,6 +208,17 @@ func (l *StopList) Cutoff(id string) int64 {
 	return l.cutoffs[id]
 }
 
+// Cutoffs are the cutoffs of all clients that have one, by client_id.
+func (l *StopList) Cutoffs() map[string]int64 {
+	cutoffs := maps.Clone(l.cutoffs)
+	for id, s := range l.clients {
+		if s.Cutoff != 0 {
+			cutoffs[id] = s.Cutoff
+		}
+	}
+	return cutoffs
+}
+
 // LeastSequence is the lowest seq of a registration of the client whose
 // credentials are not compromised, 0 when the list says nothing of it.
 func (l *StopList) LeastSequence(id string) int64 { return l.credentials[id] }

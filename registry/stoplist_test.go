@@ -67,6 +67,9 @@ func TestStopListOfAState(t *testing.T) {
 		again.LeastSequence(g.id("D1")) != 1 || again.LeastSequence(g.id("A1")) != 0 {
 		t.Error("cutoffs and sequences")
 	}
+	if got := again.Cutoffs(); len(got) != 2 || got[g.id("A1")] != now-40 || got[g.id("E1")] != now-40 {
+		t.Errorf("all cutoffs: %v", got)
+	}
 }
 
 // Members that hold different branches of a forked log have one list, and keep

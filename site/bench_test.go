@@ -34,6 +34,21 @@ func BenchmarkCheck(b *testing.B) {
 	}
 }
 
+// BenchmarkAlive is what a site pays for each use of credentials of its own.
+func BenchmarkAlive(b *testing.B) {
+	f := newFederation(b, 3)
+	s := newSite(b, f, nil)
+	app, issuer := f.brokers[0].register(metadata()), f.brokers[0].issuer
+	_, err := s.Client(b.Context(), issuer, app)
+	must(b, err)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := s.Alive(b.Context(), issuer, app, f.clock.Unix()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // BenchmarkReceive is what a site pays for each new token: signature, checks
 // and a durable write.
 func BenchmarkReceive(b *testing.B) {

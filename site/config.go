@@ -19,7 +19,9 @@ import (
 )
 
 // Config describes one site. Resource, Brokers, Federation, Store, Key and
-// Scopes are required, and User, unless all its users log in at a broker.
+// Scopes are required, and User, unless all its users log in at a broker. A site
+// that takes no tokens, since it gives apps credentials of its own
+// (Site.Client), leaves out User, Scopes and all that begins with Allow.
 type Config struct {
 	// Resource is the identifier of the site (RFC 9728): its https URL, without
 	// a slash at the end. Clients name it, tokens are for it, and the endpoints
@@ -75,6 +77,12 @@ type Config struct {
 	// is good for this site alone. Nil: never.
 	AllowBrokerUsers func(broker, clientID, scope string) bool
 
+	// Apps are the owner's rules about apps, by the issuer of the broker through
+	// which they come; those under the key "" hold for all brokers, and both
+	// must let an app in. They hold for new logins and tokens, and for what
+	// was given before. Nil: every app of the federation may ask users.
+	Apps map[string]AppRules
+
 	// Prefix is the path under which the endpoints live; empty: /comity.
 	Prefix string
 	// Client fetches from brokers; nil: one with a limit of 3 s. Redirects are
@@ -108,10 +116,10 @@ func (c *Config) complete() error {
 		return errors.New("config: Store is missing: open the site's database")
 	case len(c.Key.Private()) == 0:
 		return errors.New("config: Key is missing: make one with registry.GenerateSigningKey and keep it")
-	case c.User == nil && c.AllowBrokerUsers == nil:
-		return errors.New("config: User is missing: who is logged in?")
-	case len(c.Scopes) == 0:
+	case len(c.Scopes) == 0 && (c.User != nil || c.AllowBrokerUsers != nil || c.AllowClientCredentials != nil):
 		return errors.New("config: Scopes is empty: name what apps may ask for")
+	case len(c.Scopes) != 0 && c.User == nil && c.AllowBrokerUsers == nil:
+		return errors.New("config: User is missing: who is logged in?")
 	case c.WhenStale != RefuseWhenStale && c.WhenStale != AcceptWhenStale:
 		return errors.New("config: WhenStale is neither RefuseWhenStale nor AcceptWhenStale")
 	}
@@ -124,7 +132,10 @@ func (c *Config) complete() error {
 			return errors.New("config: LoginURL is not a URL without fragment")
 		}
 	}
-	return c.metadata().Check()
+	if err := c.metadata().Check(); err != nil {
+		return err
+	}
+	return c.checkApps()
 }
 
 func (c *Config) defaults() {

@@ -28,6 +28,9 @@
 // and says 202, and only then the app gets the token. From then on the site
 // checks the token with one lookup in its own database.
 //
+// A site that gives apps credentials of its own, such as OAuth 1.0a consumer
+// keys, asks Site.Client before it gives them and Site.Alive at each use.
+//
 // # What it guarantees
 //
 // Nothing is redirected to an app whose registration, redirect URI and state
@@ -37,7 +40,8 @@
 // code was for. What was acknowledged survives a restart; a 202 is sent after
 // the commit. A stopped app is refused from the moment the site is told, and,
 // if nobody tells it, max_age after the stop at the latest: a site that cannot
-// prove to itself what is stopped refuses (or does what its owner chose).
+// prove to itself what is stopped refuses (or does what its owner chose). The
+// owner's rules about apps hold wherever an app comes in and at each use.
 //
 // # Whom it trusts
 //

@@ -154,6 +154,12 @@ func TestConfig(t *testing.T) {
 		"witness is no issuer":      func(c *site.Config) { c.Witnesses = []string{"broker"} },
 		"login URL with a fragment": func(c *site.Config) { c.LoginURL = "/login#x" },
 		"unknown policy":            func(c *site.Config) { c.WhenStale = 7 },
+		"tokens of programs without scopes": func(c *site.Config) {
+			c.User, c.Scopes, c.AllowClientCredentials = nil, nil, func(string, string, string) bool { return true }
+		},
+		"tokens of people without scopes": func(c *site.Config) {
+			c.User, c.Scopes, c.AllowBrokerUsers = nil, nil, func(string, string, string) bool { return true }
+		},
 	} {
 		c := good
 		c.Store = openDB(t, filepath.Join(t.TempDir(), "x.db"))

@@ -49,6 +49,10 @@ func (s *Site) describe(ctx context.Context, g store.Grant) (Grant, error) {
 		return d, err
 	}
 	d.ClientName = client.Name
+	if err := s.apps.judge(g.Broker, g.ClientID, g.Home); err != nil {
+		d.Stopped = err.Error()
+		return d, nil
+	}
 	switch err := s.trust.Stopped(ctx, g.ClientID, g.Home); {
 	case errors.Is(err, registry.ErrRevoked):
 		d.Stopped = err.Error()

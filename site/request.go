@@ -163,7 +163,7 @@ func (s *Site) verify(ctx context.Context, q *authRequest) (*trust.Client, error
 	if !slices.Contains(s.config.Brokers, q.Broker) {
 		return nil, bad(http.StatusBadRequest, "The app has named a broker that this site does not work with.", nil)
 	}
-	client, err := s.trust.Client(ctx, q.Broker, q.ClientID)
+	client, err := s.client(ctx, q.Broker, q.ClientID)
 	if err != nil {
 		return nil, clientProblem(q, err)
 	}
@@ -181,6 +181,8 @@ func clientProblem(q *authRequest, err error) *badRequest {
 	switch {
 	case registry.IsClientURL(q.ClientID) && (errors.Is(err, clientdoc.ErrUnreachable) || errors.Is(err, clientdoc.ErrNone) || errors.Is(err, registry.ErrForm)):
 		return bad(http.StatusBadGateway, "The app describes itself at "+q.ClientID+", and that could not be read: "+err.Error()+".", err)
+	case errors.Is(err, ErrDenied):
+		return bad(http.StatusForbidden, "The owner of this site does not let this app in.", err)
 	case errors.Is(err, registry.ErrNotFound):
 		return bad(http.StatusBadRequest, "This app is not registered in the federation.", err)
 	case errors.Is(err, registry.ErrRevoked):

@@ -112,8 +112,8 @@ func isToken(s string) bool {
 }
 
 // lookup finds a live token. What kills it: its own expiry or revocation, the
-// end of its grant, a stop of its client or of a broker, and a site that does
-// not know what is stopped.
+// end of its grant, a stop of its client or of a broker, the owner's rules, and
+// a site that does not know what is stopped.
 func (s *Site) lookup(ctx context.Context, token string) (store.Found, error) {
 	now := s.config.Now().Unix()
 	found, err := s.store.Lookup(ctx, protocol.TokenHash(token), now)
@@ -128,6 +128,9 @@ func (s *Site) lookup(ctx context.Context, token string) (store.Found, error) {
 		return found, invalidToken("the token has expired")
 	case found.Stopped:
 		return found, invalidToken("the app is stopped")
+	}
+	if err := s.apps.judge(found.Broker, found.ClientID, found.Home); err != nil {
+		return found, invalidToken(err.Error())
 	}
 	if err := s.trust.Fresh(); err != nil && s.config.WhenStale != AcceptWhenStale {
 		return found, err

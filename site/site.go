@@ -24,6 +24,7 @@ type Site struct {
 	config      Config
 	store       *store.Store
 	trust       *trust.Federation
+	apps        appRules      // the owner's
 	secret      seal.Key      // seals what browsers carry
 	metadataURL string        // of RFC 9728
 	kick        chan struct{} // asks Run for a poll now
@@ -45,7 +46,7 @@ func New(ctx context.Context, c Config) (*Site, error) {
 	if err := c.complete(); err != nil {
 		return nil, wrap(err)
 	}
-	s := &Site{config: c, kick: make(chan struct{}, 1)}
+	s := &Site{config: c, apps: newAppRules(c.Apps), kick: make(chan struct{}, 1)}
 	var err error
 	if s.metadataURL, err = protocol.MetadataURL(c.Resource); err != nil {
 		return nil, wrap(err)

@@ -44,6 +44,7 @@ type metadataFlags struct {
 type appRegisterCmd struct {
 	Name          string `placeholder:"N" help:"The name that users see when they are asked for consent."`
 	Manage        bool   `help:"Print a token with which the app itself can read, change and end its registration (RFC 7592)."`
+	OAuth1        bool   `name:"oauth1" help:"Print a second secret, for sites that speak OAuth 1.0a. This broker keeps it, encrypted."`
 	metadataFlags `embed:""`
 }
 
@@ -53,6 +54,7 @@ func (appRegisterCmd) Help() string {
   comity app register --name "My App" --redirect-uri https://app.example/cb
   comity app register --name "Nightly" --grant-type client_credentials --new-key nightly.jwk
   comity app register --name "Old Server" --redirect-uri https://old.example/cb --auth-method client_secret_basic
+  comity app register --name "Blogger" --redirect-uri https://blogger.example/cb --oauth1
 
 What is registered is public and for ever: put nothing about people into it.`
 }
@@ -77,7 +79,7 @@ func (c appRegisterCmd) Run(e *environment) error {
 		return err
 	}
 	var app admin.App
-	if err := e.node().Call(e.ctx, "/app/register", admin.AppDraft{Metadata: body, Manage: c.Manage}, &app); err != nil {
+	if err := e.node().Call(e.ctx, "/app/register", admin.AppDraft{Metadata: body, Manage: c.Manage, OAuth1: c.OAuth1}, &app); err != nil {
 		return err
 	}
 	e.warnGrants(app)
@@ -147,12 +149,13 @@ func (e *environment) warnGrants(app admin.App) {
 
 type appRotateCmd struct {
 	ID          string `arg:"" help:"The client_id."`
-	Compromised bool   `help:"The old secret is known to somebody else: the stop list says so to every site."`
+	Compromised bool   `xor:"kind" help:"The old secret is known to somebody else: the stop list says so to every site."`
+	OAuth1      bool   `name:"oauth1" xor:"kind" help:"The secret for sites that speak OAuth 1.0a, and the first one if there is none yet."`
 }
 
 func (c appRotateCmd) Run(e *environment) error {
 	var app admin.App
-	if err := e.node().Call(e.ctx, "/app/rotate-secret", admin.AppID{ClientID: c.ID, Compromised: c.Compromised}, &app); err != nil {
+	if err := e.node().Call(e.ctx, "/app/rotate-secret", admin.AppID{ClientID: c.ID, Compromised: c.Compromised, OAuth1: c.OAuth1}, &app); err != nil {
 		return err
 	}
 	return e.printApp(app)
@@ -206,6 +209,9 @@ func (e *environment) printApp(a admin.App) error {
 		if a.ClientSecret != "" {
 			row(w, "client_secret", a.ClientSecret+"   (shown once: store it now)")
 		}
+		if a.OAuth1Secret != "" {
+			row(w, "oauth1_secret", a.OAuth1Secret+"   (shown once: store it now; the consumer key is the client_id)")
+		}
 		if a.RegistrationToken != "" {
 			row(w, "registration_access_token", a.RegistrationToken+"   (shown once: store it now)")
 			row(w, "registration_client_uri", a.RegistrationURI)
@@ -225,5 +231,23 @@ func (e *environment) printApp(a admin.App) error {
 				row(w, name, string(metadata[name]))
 			}
 		}
+		printConnections(w, a)
 	})
+}
+
+// printConnections lists the sites at which an app has credentials of its own.
+// Once the app is stopped, somebody has to call the owners of those that hear
+// of nothing.
+func printConnections(w io.Writer, a admin.App) {
+	if len(a.Connections) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "\nCONNECTED TO (OAuth 1.0a)\tNAME\tLAST\tTHROUGH\tHEARS OF STOPS")
+	for _, c := range a.Connections {
+		hears := "no: call its owner"
+		if c.Told {
+			hears = "yes"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", c.Site, orDash(c.Name), when(c.LastAt), c.Through, hears)
+	}
 }

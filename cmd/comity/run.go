@@ -62,6 +62,9 @@ func (c runCmd) Run(e *environment) error {
 			return usageError{errors.New("--join is empty: name the issuer of a member, or leave it out")}
 		}
 	}
+	if err := noCoreDump(); err != nil {
+		return err
+	}
 	// The HTTP client of the standard library writes what a site sends out of
 	// turn to the standard log: foreign bytes, of no use to anybody.
 	stdlog.SetOutput(io.Discard)

@@ -146,6 +146,9 @@ func (e *environment) stop(s admin.Stop) error {
 		if last.SitesTold < last.SitesToTell {
 			row(w, "sites", fmt.Sprintf("%d of %d told; the others are told when they answer, and find it in the stop list", last.SitesTold, last.SitesToTell))
 		}
+		if last.SitesToCall > 0 {
+			row(w, "sites to call", fmt.Sprintf("%d that gave it credentials by OAuth 1.0a do not hear of this: comity app show lists them", last.SitesToCall))
+		}
 		if last.Action == string(registry.Revoke) && last.State != string(registry.ClientRevoked) {
 			row(w, "pending", "this was a vote: the app is revoked when enough members have voted (comity federation show)")
 		}

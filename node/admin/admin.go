@@ -109,6 +109,7 @@ type Member struct {
 type AppDraft struct {
 	Metadata json.RawMessage `json:"metadata"`         // RFC 7591
 	Manage   bool            `json:"manage,omitempty"` // with a token by which the app manages its registration
+	OAuth1   bool            `json:"oauth1,omitempty"` // with a secret for sites that speak OAuth 1.0a
 }
 
 // AppChange replaces members of a registration: those in Metadata are set,
@@ -123,12 +124,14 @@ type AppChange struct {
 type AppID struct {
 	ClientID    string `json:"client_id"`
 	Compromised bool   `json:"compromised,omitempty"` // RotateSecret: the old secret is known to somebody else
+	OAuth1      bool   `json:"oauth1,omitempty"`      // RotateSecret: the secret of OAuth 1.0a, which may be its first
 }
 
 // App is a client as the operator sees it.
 type App struct {
 	ClientID     string `json:"client_id"`
 	ClientSecret string `json:"client_secret,omitempty"` // once, when it was made
+	OAuth1Secret string `json:"oauth1_secret,omitempty"` // likewise; the consumer secret, the consumer key is ClientID
 	// RegistrationToken and RegistrationURI are for RFC 7592; once.
 	RegistrationToken string `json:"registration_access_token,omitempty"`
 	RegistrationURI   string `json:"registration_client_uri,omitempty"`
@@ -147,6 +150,19 @@ type App struct {
 	Metadata     json.RawMessage `json:"metadata,omitempty"`
 	Registration string          `json:"registration,omitempty"` // the signed record
 	Records      []string        `json:"records,omitempty"`      // that justify a stop
+	Connections  []Connection    `json:"connections,omitempty"`  // sites that speak OAuth 1.0a, where this broker knows that it has credentials
+}
+
+// Connection is one site at which an app was given credentials.
+type Connection struct {
+	Site    string `json:"site"` // its API index
+	Name    string `json:"name,omitempty"`
+	Through string `json:"through"` // the broker that the site knows
+	FirstAt int64  `json:"first_at"`
+	LastAt  int64  `json:"last_at"`
+	// Told: the site hears of stops from that broker. Else somebody has to call
+	// its owner.
+	Told bool `json:"told"`
 }
 
 // Page asks for clients after an id, or for accounts after a name.
@@ -184,6 +200,7 @@ type StopProgress struct {
 	Away         []string `json:"away,omitempty"`    // members that are not online, and have yet to
 	SitesTold    int      `json:"sites_told"`
 	SitesToTell  int      `json:"sites_to_tell"` // sites that hold live tokens of the client
+	SitesToCall  int      `json:"sites_to_call"` // sites that speak OAuth 1.0a and hear of nothing: ShowApp lists them
 	Millis       float64  `json:"ms"`            // since the command arrived
 	Done         bool     `json:"done"`
 	Error        string   `json:"error,omitempty"`

@@ -38,7 +38,7 @@ func ParseIndex(index []byte) (endpoint string, err error) {
 func Unprinted(canary string) []any {
 	c := newCredentials(canary, canary)
 	return []any{
-		c, &c, outcome{credentials: c}, &connected{credentials: c}, confirmForm{verifier: canary, credentials: c},
+		c, &c, outcome{credentials: c}, &connected{given: given{credentials: c}}, confirmForm{verifier: canary, credentials: c},
 		connectDocument{Token: canary, Secret: canary}, memberReply{Token: canary, Secret: canary},
 	}
 }

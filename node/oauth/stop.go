@@ -76,7 +76,7 @@ func (s *Server) BrokerChanged(ctx context.Context, issuer string, status regist
 }
 
 func (s *Server) stopOf(state registry.ClientState) Stop {
-	stop := Stop{ClientID: state.ID, Cutoff: state.Cutoff, At: s.now(), Reason: "client-stopped"}
+	stop := Stop{ClientID: state.ID, Cutoff: state.Cutoff, At: s.now(), Reason: "client-stopped", Broker: s.cfg.Issuer}
 	if state.Status == registry.ClientRevoked {
 		stop.Cutoff, stop.Reason = math.MaxInt64, "client-revoked"
 	}

@@ -50,8 +50,8 @@ type Store interface {
 	ListSites(ctx context.Context) ([]Entry, error)
 }
 
-// permitted applies policy and rule.
-func (d *Directory) permitted(ctx context.Context, resource string) error {
+// Permitted applies policy and rule. The error is ErrDenied, or of the store.
+func (d *Directory) Permitted(ctx context.Context, resource string) error {
 	rule, err := d.cfg.Store.SiteRule(ctx, resource)
 	switch {
 	case err != nil:

@@ -4,6 +4,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/comity-network/comity/internal/groupcommit"
 	"github.com/comity-network/comity/node/notify"
@@ -39,8 +40,23 @@ func (s *Store) revokeMany(tx *groupcommit.Tx, at int64, reason, condition strin
 // RevokeToken implements oauth.Revoker.
 func (s *Store) RevokeToken(ctx context.Context, hash string, at int64, reason string, queue ...notify.Message) error {
 	return s.writeTokens(ctx, func(tx *groupcommit.Tx) error {
-		dead, err := s.revoke(tx, at, reason, `hash = $3`, hash)
-		if err != nil || len(dead) == 0 {
+		tx.Ended(func() { s.tokens.forget(hash) })
+		dead, err := changes(tx.Exec(revokeTokens+`hash = $3`, at, reason, hash))
+		if err != nil || !dead {
+			return err
+		}
+		return s.enqueue(tx, queue...)
+	})
+}
+
+// RevokeSelfContained implements oauth.Revoker.
+func (s *Store) RevokeSelfContained(ctx context.Context, t oauth.Token, at int64, reason string, queue ...notify.Message) error {
+	return s.writeTokens(ctx, func(tx *groupcommit.Tx) error {
+		dead, err := changes(tx.Exec(`
+			INSERT INTO tokens (hash, type, jkt, client, home, site, scope, family, grant_id, issued_at, expires_at, state, code, rotates, subject, revoked_at, reason)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, '', '', $8, $9, 'revoked', '', '', $10, $11, $12) ON CONFLICT (hash) DO NOTHING`,
+			t.Hash, t.Type, t.JKT, t.ClientID, t.Home, t.Site, t.Scope, t.IssuedAt, t.ExpiresAt, t.Subject, at, reason))
+		if err != nil || !dead {
 			return err
 		}
 		return s.enqueue(tx, queue...)
@@ -57,7 +73,7 @@ func (s *Store) RevokeFamily(ctx context.Context, id string, at int64, reason st
 		if err != nil {
 			return err
 		}
-		dead, err := s.revoke(tx, at, reason, `family = $3 AND expires_at > $1`, id)
+		dead, err := s.revoke(tx, at, reason, `family = $3 AND family <> '' AND expires_at > $1`, id)
 		if err != nil {
 			return err
 		}
@@ -71,36 +87,43 @@ func (s *Store) RevokeFamily(ctx context.Context, id string, at int64, reason st
 
 // StopClient implements oauth.Revoker.
 func (s *Store) StopClient(ctx context.Context, stop oauth.Stop, message func(site string) notify.Message) (int, error) {
-	return s.stopAndTell(ctx, stop, message, `
-		SELECT DISTINCT site FROM tokens
-		WHERE client = $1 AND expires_at > $2 AND state IN ('pending', 'released') ORDER BY site`)
+	return s.stopAndTell(ctx, stop, fmt.Sprintf("%s %d", stop.Reason, stop.Cutoff), message, `
+		SELECT site FROM tokens
+		WHERE client = $1 AND expires_at > $2 AND state IN ('pending', 'released')`)
 }
 
 // EnableClient implements oauth.Revoker.
 func (s *Store) EnableClient(ctx context.Context, stop oauth.Stop, message func(site string) notify.Message) (int, error) {
-	return s.stopAndTell(ctx, stop, message, `
+	return s.stopAndTell(ctx, stop, "", message, `
 		SELECT site FROM tokens WHERE client = $1 AND expires_at > $2 AND state <> 'void'
-		UNION SELECT site FROM families WHERE client = $1 AND expires_at > $2 AND revoked_at = 0
-		ORDER BY site`)
+		UNION SELECT site FROM families WHERE client = $1 AND expires_at > $2 AND revoked_at = 0`)
 }
 
-// stopAndTell asks which sites are concerned before it kills what they have.
-// Stops of clients that have nothing here, which are most, are not worth a
-// transaction: what is minted meanwhile is stopped before it is released.
-func (s *Store) stopAndTell(ctx context.Context, stop oauth.Stop, message func(site string) notify.Message, concerned string) (told int, err error) {
+// stopAndTell asks which sites are concerned before it kills what they have:
+// those that hold tokens, and those where the client has credentials and that
+// were told something else last. Stops of clients that have nothing here, which
+// are most, are not worth a transaction: what is minted meanwhile is stopped
+// before it is released.
+func (s *Store) stopAndTell(ctx context.Context, stop oauth.Stop, news string, message func(site string) notify.Message, concerned string) (told int, err error) {
 	var holds bool
 	err = s.reader.QueryRowContext(ctx, `
 		SELECT EXISTS (SELECT 1 FROM tokens WHERE client = $1 AND state <> 'void')
-			OR EXISTS (SELECT 1 FROM families WHERE client = $1)`, stop.ClientID).Scan(&holds)
+			OR EXISTS (SELECT 1 FROM families WHERE client = $1)
+			OR EXISTS (SELECT 1 FROM connections WHERE client = $1 AND told <> $2)`, stop.ClientID, news).Scan(&holds)
 	if err != nil || !holds {
 		return 0, err
 	}
 	err = s.writeTokens(ctx, func(tx *groupcommit.Tx) error {
-		sites, err := collect[string](tx.Query(concerned, stop.ClientID, stop.At))(scanString)
+		sites, err := collect[string](tx.Query(concerned+`
+			UNION SELECT resource FROM connections WHERE client = $1 AND through = $3 AND resource <> '' AND told <> $4
+			ORDER BY site`, stop.ClientID, stop.At, stop.Broker, news))(scanString)
 		if err != nil {
 			return err
 		}
 		if err := s.kill(tx, stop); err != nil {
+			return err
+		}
+		if err := exec(tx, `UPDATE connections SET told = $1 WHERE client = $2`, news, stop.ClientID); err != nil {
 			return err
 		}
 		if message == nil {

@@ -64,7 +64,11 @@ func (w *world) node(script string, input map[string]any) {
 			w.Errorf("%s wrote %q", script, lines.Text())
 			continue
 		}
-		_, err := io.WriteString(stdin, w.visit(line.Open)+"\n")
+		person := w.visit
+		if w.approve != nil {
+			person = w.approve
+		}
+		_, err := io.WriteString(stdin, person(line.Open)+"\n")
 		w.check(err)
 	}
 	if err := cmd.Wait(); err != nil || opened == 0 {

@@ -46,6 +46,9 @@ type world struct {
 	dir    string
 	issuer string
 	broker *process.Node
+
+	// approve is the person at a site that has pages of its own; nil: visit.
+	approve func(link string) string
 }
 
 func newWorld(t testing.TB, options ...string) *world {

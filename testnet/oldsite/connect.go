@@ -82,7 +82,7 @@ func (s *Site) check(r *http.Request) (confirmURL string, refusal *Refusal, data
 	case err != nil || callback.Scheme == "" || callback.Host == "":
 		return bad("ba.invalid_callback", "The callback URL is not absolute.")
 	}
-	return confirmURL, nil, nil
+	return confirmURL, s.admits(r.Context(), r.PostForm.Get("broker"), id, callback.String()), nil
 }
 
 // confirm sends the broker what the client's credentials are going to be, and
@@ -98,7 +98,7 @@ func (s *Site) confirm(b Behaviour, confirmURL string, form url.Values) {
 	if !known {
 		c = Credentials{
 			ClientID: form.Get("client_id"), Token: random(12), Secret: random(48),
-			Broker: form.Get("broker"), Callback: form.Get("callback_url"), Name: form.Get("client_name"),
+			Broker: form.Get("broker"), Callback: form.Get("callback_url"), Name: form.Get("client_name"), IssuedAt: s.cfg.Now().Unix(),
 		}
 	}
 	body := "verifier=" + form.Get("verifier") + "&client_id=" + c.ClientID +

@@ -20,6 +20,7 @@ type Credentials struct {
 	Broker   string // identifier of the first that connected the client
 	Callback string
 	Name     string
+	IssuedAt int64 // seconds since 1970
 }
 
 // Credentials returns the live sets of a client, the oldest first. The

@@ -40,6 +40,9 @@ func (s *Site) verify(r *http.Request, lookup func(key string) (token, bool)) (*
 	if !ok || t.key != "" && t.client.Token != client.Token {
 		return none(errors.New("there is no such token of this client"))
 	}
+	if err := s.alive(r.Context(), client); err != nil {
+		return none(err)
+	}
 	if err := signed.CheckTime(s.cfg.Now()); err != nil {
 		return none(err)
 	}

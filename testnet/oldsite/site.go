@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/comity-network/comity/site"
 )
 
 // Config says which site to start. Brokers is required; without one the site
@@ -31,6 +33,9 @@ type Config struct {
 	ConfirmTimeout time.Duration
 	// Roots verify a broker's TLS certificate; default: those of the system.
 	Roots *x509.CertPool
+	// SDK makes it a site of the federation: nil for one that knows nothing of
+	// it. It decides about clients, and its endpoints are served as well.
+	SDK *site.Site
 	// User is who logs in and authorizes; default: admin, admin@example.org.
 	User      User
 	Now       func() time.Time
@@ -152,6 +157,9 @@ func (s *Site) route(r *http.Request, b Behaviour) (Kind, http.HandlerFunc) {
 		return API, s.me
 	case isREST:
 		return Other, s.noRoute
+	}
+	if s.isSDK(path) {
+		return Other, s.cfg.SDK.Handler().ServeHTTP
 	}
 	switch path {
 	case "/":

@@ -34,6 +34,7 @@ type Store struct {
 	writes *groupcommit.Writer
 	lookup *sql.Stmt
 	fact   *sql.Stmt
+	ends   *sql.Stmt
 }
 
 // Open brings the tables in db to this version. The database stays the
@@ -50,11 +51,17 @@ func Open(ctx context.Context, db *sql.DB) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, lookup.Close())
 	}
-	return &Store{db: db, writes: groupcommit.New(groupcommit.Config{DB: db}), lookup: lookup, fact: fact}, nil
+	ends, err := db.PrepareContext(ctx, endsSQL)
+	if err != nil {
+		return nil, errors.Join(err, lookup.Close(), fact.Close())
+	}
+	return &Store{db: db, writes: groupcommit.New(groupcommit.Config{DB: db}), lookup: lookup, fact: fact, ends: ends}, nil
 }
 
 // Close frees what was prepared. It does not close the database.
-func (s *Store) Close() error { return errors.Join(s.writes.Close(), s.lookup.Close(), s.fact.Close()) }
+func (s *Store) Close() error {
+	return errors.Join(s.writes.Close(), s.lookup.Close(), s.fact.Close(), s.ends.Close())
+}
 
 // write runs f in a transaction, which it may share with others who write at
 // the same time. When f returns an error, nothing of it is kept. The first
@@ -76,8 +83,9 @@ func claim(tx *groupcommit.Tx, insert string, args ...any) error {
 }
 
 // Purge forgets what cannot matter any more at the time now: expired tokens
-// and tombstones, used proofs, events, and grants whose code was never
-// redeemed.
+// and tombstones, used proofs, events, grants whose code was never redeemed,
+// and cutoffs. Those of clients that the site has met stay, since credentials
+// of the site's own do not expire.
 func (s *Store) Purge(ctx context.Context, now int64) error {
 	const day = 24 * 60 * 60
 	return s.write(ctx, func(tx *groupcommit.Tx) error {
@@ -89,7 +97,8 @@ func (s *Store) Purge(ctx context.Context, now int64) error {
 			{`DELETE FROM comity_proofs WHERE expires_at < $1`, now},
 			{`DELETE FROM comity_events WHERE received_at < $1`, now - 7*day},
 			{`DELETE FROM comity_stops WHERE lifted_at <> 0 AND lifted_at < $1`, now - 31*day},
-			{`DELETE FROM comity_cutoffs WHERE cutoff < $1`, now - 31*day},
+			{`DELETE FROM comity_cutoffs WHERE cutoff < $1 AND subject <> 'client:' AND NOT (subject LIKE 'client:%' AND EXISTS
+				(SELECT 1 FROM comity_facts WHERE kind = 'client' AND name = SUBSTR(subject, 8)))`, now - 31*day},
 			{`DELETE FROM comity_grants WHERE used_at = 0 AND code_expires_at < $1`, now - day},
 			{`DELETE FROM comity_grants WHERE ended_at <> 0 AND ended_at < $1`, now - 31*day},
 		} {

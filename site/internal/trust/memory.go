@@ -23,6 +23,11 @@ type Memory interface {
 	Heard(ctx context.Context, client string, now int64) ([]Stop, error)
 	// Lift ends the stop that the record with this CID made.
 	Lift(ctx context.Context, record string, now int64) error
+	// Cut remembers, for what lives longer than a stop list tells of cutoffs,
+	// up to which second what was issued to a client is dead; under the empty
+	// name, to any client. One that is not later than the known one changes
+	// nothing. Durable, atomic.
+	Cut(ctx context.Context, cutoffs map[string]int64) error
 	// Kill makes tokens dead for good: cutoff tells, for a client that holds
 	// some, up to which second of issue; 0 for none.
 	Kill(ctx context.Context, now int64, cutoff func(client string) int64) error
@@ -40,7 +45,7 @@ const (
 	kindHead   = "head"   // origin, size: the checkpoint
 	kindFork   = "fork"   // origin and size, size: two checkpoints that exclude each other
 	kindBroker = "broker" // issuer, iat: the broker record
-	kindClient = "client" // client_id, seq of the registration: a knownClient
+	KindClient = "client" // client_id, seq of the registration: a knownClient; see Recall
 
 	// These are of one federation: see Federation.kind.
 	kindCharter   = "charter"   // version, version: the signed charter

@@ -156,6 +156,9 @@ func (f *Federation) adopt(ctx context.Context, s *snapshot, list *registry.Stop
 		return nil
 	}
 	changed := s.list == nil || s.list.Hash() != list.Hash()
+	if err := f.cut(ctx, s, list, c.At); err != nil { // first: what is stored does not count as changed
+		return err
+	}
 	if changed {
 		if _, err := f.Memory.Remember(ctx, Fact{f.kind(kindList), current, c.At, string(list.Bytes())}); err != nil {
 			return err
@@ -174,6 +177,20 @@ func (f *Federation) adopt(ctx context.Context, s *snapshot, list *registry.Stop
 		}
 	}
 	return f.lift(ctx, list, c.At)
+}
+
+// cut remembers the cutoffs of a list, certified at, that follows s. After a
+// pause in which a list could forget one, that may have been of any client; it
+// was before all that the list still tells of.
+func (f *Federation) cut(ctx context.Context, s *snapshot, list *registry.StopList, at int64) error {
+	cutoffs := map[string]int64{}
+	if s.list == nil || s.list.Hash() != list.Hash() {
+		cutoffs = list.Cutoffs()
+	}
+	if forgotten := at - int64(registry.ListedFor/time.Second); s.list != nil && s.at <= forgotten {
+		cutoffs[""] = forgotten
+	}
+	return f.Memory.Cut(ctx, cutoffs)
 }
 
 // deadUpTo is the second up to which list makes the tokens of client dead for

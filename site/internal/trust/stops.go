@@ -11,11 +11,35 @@ import (
 	"github.com/comity-network/comity/registry"
 )
 
-func stopped(status, reason string) error {
-	if reason == "" {
-		return fmt.Errorf("%w: the app is %s", registry.ErrRevoked, status)
+// StoppedError says what stopped a client, or what was issued to it. It wraps
+// registry.ErrRevoked.
+type StoppedError struct {
+	Reason string // as the record gives it; may be empty
+	Until  int64  // when it ends by itself; 0: open
+	Final  bool   // it never ends
+	text   string
+}
+
+func (e *StoppedError) Error() string { return registry.ErrRevoked.Error() + ": " + e.text }
+func (e *StoppedError) Unwrap() error { return registry.ErrRevoked }
+
+func stopped(status registry.ClientStatus, reason string, until int64) error {
+	e := &StoppedError{reason, until, status != registry.ClientSuspended, "the app is " + string(status)}
+	if reason != "" {
+		e.text += " (" + reason + ")"
 	}
-	return fmt.Errorf("%w: the app is %s (%s)", registry.ErrRevoked, status, reason)
+	return e
+}
+
+// Err is the *StoppedError of a stop that was heard of.
+func (s Stop) Err() error { return stopped(s.Status, s.Reason, s.Until) }
+
+// CutOff is a *StoppedError when what was issued at a second is dead by a cutoff.
+func CutOff(issuedAt, cutoff int64) error {
+	if issuedAt > cutoff {
+		return nil
+	}
+	return &StoppedError{Final: true, text: fmt.Sprintf("what was issued up to %d is", cutoff)}
 }
 
 // Usable judges a client and its home broker by the certified stop list. The
@@ -32,7 +56,7 @@ func (f *Federation) Usable(client, home string) error {
 		return f.Fresh()
 	}
 	if stop, listed := s.list.Client(client); listed {
-		return stopped(string(stop.Status), stop.Reason)
+		return stopped(stop.Status, stop.Reason, stop.Until)
 	}
 	return nil
 }
@@ -48,7 +72,7 @@ func (f *Federation) Stopped(ctx context.Context, client, home string) error {
 		return err
 	}
 	if len(heard) > 0 {
-		return stopped(string(heard[0].Status), heard[0].Reason)
+		return heard[0].Err()
 	}
 	return nil
 }
@@ -64,10 +88,7 @@ func (f *Federation) Alive(broker, client, home string, issuedAt int64) error {
 			return err
 		}
 	}
-	if cutoff := f.now.Load().list.Cutoff(client); issuedAt <= cutoff {
-		return fmt.Errorf("%w: tokens issued up to %d are", registry.ErrRevoked, cutoff)
-	}
-	return nil
+	return CutOff(issuedAt, f.now.Load().list.Cutoff(client))
 }
 
 // Blocked is one stopped client that the site has met.
@@ -81,7 +102,7 @@ type Blocked struct {
 // Blocked lists the clients that the site has met and that are stopped, by
 // name; total is the number of clients in the whole stop list.
 func (f *Federation) Blocked(ctx context.Context) (known []Blocked, total int, err error) {
-	facts, err := f.Memory.Facts(ctx, kindClient)
+	facts, err := f.Memory.Facts(ctx, KindClient)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -111,7 +132,7 @@ func (f *Federation) Blocked(ctx context.Context) (known []Blocked, total int, e
 
 // blocked judges one client that the site has met.
 func (f *Federation) blocked(fact Fact, heard []Stop) (Blocked, bool, error) {
-	c, err := f.fromFact(fact)
+	c, err := f.Recall(fact)
 	if err != nil {
 		return Blocked{}, false, err
 	}
