@@ -84,7 +84,7 @@ type Refresh struct {
 // is a grant.
 type OneTime struct {
 	Key       string
-	ExpiresAt int64 // when it may be forgotten, seconds since 1970
+	ExpiresAt int64 // when it may be forgotten, seconds since 1970; always the same for one key
 }
 
 // Mint is one access token to be, with all that comes and goes with it.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/comity-network/comity/internal/groupcommit"
@@ -31,7 +32,7 @@ func (s *Store) Mint(ctx context.Context, m oauth.Mint) error {
 		}
 		code := ""
 		if m.Code != nil {
-			code = m.Code.Key
+			code = codeKey(m.Code)
 			if err := claimCode(tx, m, states); err != nil {
 				return err
 			}
@@ -61,21 +62,24 @@ func statesOf(m oauth.Mint) states {
 	return states{"released", "live", "used", "rotated", m.ReleasedAt.UnixMilli()}
 }
 
+// codeKey is the key of the row of a code, in the order of expiry.
+func codeKey(c *oauth.OneTime) string { return fmt.Sprintf("%012d.%s", c.ExpiresAt, c.Key) }
+
 // claimCode claims a code that was never seen, or that is open again.
 func claimCode(tx *groupcommit.Tx, m oauth.Mint, s states) error {
 	claimed, err := changes(tx.Exec(`
-		INSERT INTO codes (key, state, token, family, tries, expires_at, used_ms)
-		VALUES ($1, $6, $2, $3, 1, $4, $7)
+		INSERT INTO codes (key, state, token, family, tries, used_ms)
+		VALUES ($1, $2, $3, $4, 1, $5)
 		ON CONFLICT (key) DO UPDATE
 		SET state = excluded.state, token = excluded.token, family = excluded.family, tries = codes.tries + 1, used_ms = excluded.used_ms
-		WHERE codes.state = 'open' AND codes.tries < $5`,
-		m.Code.Key, m.Token.Hash, m.Token.Family, m.Code.ExpiresAt, oauth.MaxTries, s.claimed, s.usedMS))
+		WHERE codes.state = 'open' AND codes.tries < $6`,
+		codeKey(m.Code), s.claimed, m.Token.Hash, m.Token.Family, s.usedMS, oauth.MaxTries))
 	if err != nil || claimed {
 		return err
 	}
 	var state, family string
 	var used int64
-	err = tx.QueryRow(`SELECT state, family, used_ms FROM codes WHERE key = $1`, m.Code.Key).
+	err = tx.QueryRow(`SELECT state, family, used_ms FROM codes WHERE key = $1`, codeKey(m.Code)).
 		Scan(&state, &family, &used)
 	if err != nil {
 		return err
@@ -157,7 +161,7 @@ func (s *Store) Release(ctx context.Context, m oauth.Mint, now time.Time) error 
 		}
 		ms := now.UnixMilli()
 		if err == nil && m.Code != nil {
-			err = exec(tx, `UPDATE codes SET state = 'used', used_ms = $1 WHERE key = $2`, ms, m.Code.Key)
+			err = exec(tx, `UPDATE codes SET state = 'used', used_ms = $1 WHERE key = $2`, ms, codeKey(m.Code))
 		}
 		if err == nil && m.Rotate != "" {
 			err = exec(tx, `UPDATE refresh_tokens SET state = 'rotated', used_ms = $1 WHERE hash = $2`, ms, m.Rotate)

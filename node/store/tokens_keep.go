@@ -46,7 +46,7 @@ var purges = []string{
 	`DELETE FROM issued_codes WHERE expires_at < $1`,
 	`DELETE FROM devices WHERE expires_at < $1`,
 	`DELETE FROM pushed WHERE expires_at < $1`,
-	`DELETE FROM codes WHERE expires_at < $1`,
+	`DELETE FROM codes WHERE key < printf('%012d', $1)`,
 	`DELETE FROM tokens WHERE expires_at < $1 AND state <> 'pending'`,
 	`DELETE FROM refresh_tokens WHERE expires_at < $1`,
 	`DELETE FROM families WHERE expires_at < $1 OR revoked_at > 0`,
