@@ -69,7 +69,9 @@ func TestFault34Rebinding(t *testing.T) {
 	for step, change := range map[string]func(s *stage) string{
 		"server": func(*stage) string { return evil },
 		"index": func(s *stage) string {
-			s.header = func(*http.Request) http.Header { return http.Header{"Link": {"<" + evil + `>; rel="https://api.w.org/"`}} }
+			s.header = func(*http.Request) http.Header {
+				return http.Header{"Link": {"<" + evil + `>; rel="https://api.w.org/"`}}
+			}
 			return stageSite
 		},
 		"endpoint": func(s *stage) string {
