@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What a web server's rewrite rules do for WordPress: a script that exists is
-// run, any other path is WordPress's own.
+// run, any other path is WordPress's own. It notes every request first.
 define( 'ABSPATH', __DIR__ . '/' );
+file_put_contents( __DIR__ . '/requests.log', $_SERVER['REQUEST_METHOD'] . ' ' . $_SERVER['REQUEST_URI'] . "\n", FILE_APPEND | LOCK_EX );
 $path = parse_url( $_SERVER['REQUEST_URI'], PHP_URL_PATH );
 if ( ! preg_match( '#^/(index|wp-login)\.php$#', (string) $path ) ) {
 	$path = '/index.php';
