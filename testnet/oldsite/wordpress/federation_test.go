@@ -225,6 +225,7 @@ func (f *federation) connectsAndCalls(app admin.App, site int) {
 // credentials, however often it asks at the same time.
 func (f *federation) connectsTogether(site int) {
 	app := f.register("Hasty")
+	before := f.sites.Requests(f, site)
 	answers := make([]connected, 4)
 	var all sync.WaitGroup
 	for i := range answers {
@@ -237,6 +238,21 @@ func (f *federation) connectsTogether(site int) {
 		})
 	}
 	all.Wait()
+	asked, open := 0, 0
+	for _, r := range f.sites.Requests(f, site)[len(before):] {
+		switch r {
+		case "begins POST /wp-json/broker/v1/connect":
+			asked, open = asked+1, open+1
+		case "ends POST /wp-json/broker/v1/connect":
+			open--
+		}
+		if open > 1 {
+			f.Error("two connection requests of one client at a time")
+		}
+	}
+	if asked != len(answers) {
+		f.Errorf("the site was asked %d times", asked)
+	}
 	last := f.mustConnect(app, site)
 	for i, a := range answers {
 		if a.ClientToken != last.ClientToken || a.ClientSecret != last.ClientSecret {

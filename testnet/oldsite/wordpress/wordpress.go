@@ -117,8 +117,9 @@ func (w *WordPress) Live(t testing.TB, site int, clientID string) []string {
 	return strings.Fields(s.output(ctx, t, s.env, "live.php", clientID))
 }
 
-// Requests returns what a site, by its place in URLs, was asked for until now:
-// a method and a target each, in the order of their beginnings.
+// Requests returns what a site, by its place in URLs, was asked for until now, in
+// the order of time: "begins" or "ends", a method and a target, each with a
+// space between.
 func (w *WordPress) Requests(t testing.TB, site int) []string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(w.sites[site].dir, "requests.log"))
