@@ -85,8 +85,8 @@ var recordings = []played{
 		differs: "the broker's certificate was bad, so no confirm came, and none comes: the client hears of it after 25 s"},
 }
 
-// TestBrokeredReplay plays every recording.
-func TestBrokeredReplay(t *testing.T) {
+// TestBrokeredRecordings plays every recording.
+func TestBrokeredRecordings(t *testing.T) {
 	t.Parallel()
 	var names []string
 	for _, p := range recordings {
