@@ -18,39 +18,50 @@ import (
 // announced: a broker redeems within the code's life and then needs to tell.
 const redeemGrace = 15
 
+// errUnmet: the site does not know the client of a new token yet.
+var errUnmet = errors.New("the site has not met the client")
+
 // tokenIssued takes a new token, or refuses it.
 func (s *Site) tokenIssued(ctx context.Context, id store.Event, t *protocol.TokenIssued, issuedAt int64) error {
-	client, err := s.clientOf(ctx, id.Broker, t)
-	if err != nil {
-		return err
-	}
 	token := store.Token{
 		Hash: t.TokenHash, Broker: id.Broker, Grant: t.Grant, Code: t.CodeJTI, ClientID: t.ClientID, Scope: t.Scope,
 		JKT: t.JKT, Subject: t.Subject, Uses: t.Uses, IssuedAt: issuedAt, ExpiresAt: t.ExpiresAt,
 	}
-	err = s.store.Accept(ctx, id, token, func(now store.Situation) (string, error) {
+	var met *trust.Client
+	judge := func(now store.Situation) (home string, err error) {
+		client := met
+		if client == nil {
+			if now.Client == nil {
+				return "", errUnmet
+			}
+			if client, err = s.trust.Recall(*now.Client); err != nil {
+				return "", err
+			}
+		}
 		return client.Home, s.judgeToken(&token, client, now)
-	})
+	}
+	err := s.store.Accept(ctx, id, token, judge)
+	if errors.Is(err, errUnmet) {
+		if met, err = s.meet(ctx, id.Broker, t); err == nil {
+			err = s.store.Accept(ctx, id, token, judge)
+		}
+	}
 	if errors.Is(err, registry.ErrConflict) {
 		return refuse400(protocol.ErrInvalidGrant, "this token is known already, or was revoked")
 	}
 	return err
 }
 
-// clientOf returns the client of a new token. For a grant of this site it was
-// verified at the consent; without one it is asked for.
-func (s *Site) clientOf(ctx context.Context, broker string, t *protocol.TokenIssued) (*trust.Client, error) {
-	client, err := s.trust.Known(ctx, t.ClientID)
-	switch {
-	case !errors.Is(err, registry.ErrNotFound):
-		return client, err
-	case t.Grant != "" && t.Subject == "":
+// meet asks the broker for the client of a new token. For a grant of this site
+// the client was verified at the consent.
+func (s *Site) meet(ctx context.Context, broker string, t *protocol.TokenIssued) (*trust.Client, error) {
+	if t.Grant != "" && t.Subject == "" {
 		return nil, refuse400(protocol.ErrInvalidGrant, "no user of this site has allowed this client anything")
 	}
 	if err := s.optedIn(broker, t.ClientID, t.Scope, t.Subject); err != nil {
 		return nil, err
 	}
-	client, err = s.client(ctx, broker, t.ClientID)
+	client, err := s.client(ctx, broker, t.ClientID)
 	switch {
 	case errors.Is(err, registry.ErrStale):
 		return nil, refuse400(protocol.ErrStale, "%v", err)

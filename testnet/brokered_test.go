@@ -3,6 +3,7 @@
 package testnet_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -247,5 +248,56 @@ func TestBrokeredAcrossTheFederation(t *testing.T) {
 	// A is dead: B says so to its clients.
 	a.Kill()
 	c.until("B sees that A is gone", func() bool { return c.status(1).Peers == 1 })
-	wantText(t, c.refused(b.Issuer, other, away.URL(), "comity.other_home"), a.Issuer, "not online")
+	wantText(t, c.refused(b.Issuer, other, away.URL(), "comity.other_home"), a.Issuer, "not reachable")
 }
+
+// TestBrokeredReplay: a request that somebody has listened to is refused when it
+// comes again, also by a broker that was killed meanwhile.
+func TestBrokeredReplay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	client := w.registerConsumer("Blogger")
+	s := w.oldSite(oldsite.Config{}, w.broker)
+	body := url.Values{"server_url": {s.URL()}}.Encode()
+	var listened string
+	tap := roundTripper(func(r *http.Request) (*http.Response, error) {
+		listened = r.Header.Get("Authorization")
+		return http.DefaultTransport.RoundTrip(r)
+	})
+	ctx := context.WithValue(w.ctx, oauth1.HTTPClient, &http.Client{Transport: tap})
+	send := func(c *http.Client) int {
+		t.Helper()
+		req, err := http.NewRequestWithContext(w.ctx, http.MethodPost, w.broker.Issuer+"/broker/connect", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		if listened != "" {
+			req.Header.Set("Authorization", listened)
+		}
+		res, err := c.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		return res.StatusCode
+	}
+	if status := send(oauth1.NewConfig(client.id, client.secret).Client(ctx, oauth1.NewToken("", ""))); status != http.StatusOK {
+		t.Fatalf("the first time: %d", status)
+	}
+	for _, when := range []string{"again", "after a kill"} {
+		if status := send(http.DefaultClient); status != http.StatusUnauthorized {
+			t.Errorf("%s: %d", when, status)
+		}
+		w.broker.Kill()
+		w.restart()
+	}
+	if n := len(s.LogOf(oldsite.Connect)); n != 1 {
+		t.Errorf("the site was asked %d times", n)
+	}
+	w.mustConnect(w.broker.Issuer, client, s)
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -7,10 +7,11 @@ import "database/sql"
 // Tx is a transaction as one caller sees it, good until its function returns.
 // Statements are prepared once and kept, so their texts must be few.
 type Tx struct {
-	tx     *sql.Tx
-	writer *Writer
-	ended  []func()
-	fresh  map[string]*sql.Stmt // that the writer has not kept yet
+	tx         *sql.Tx
+	writer     *Writer
+	ended      []func()
+	statements map[string]*sql.Stmt // of tx, by their text
+	fresh      []string             // those that the writer has not kept yet
 }
 
 // Exec executes a statement that returns no rows.
@@ -46,23 +47,25 @@ func (t *Tx) QueryRow(query string, args ...any) *sql.Row {
 func (t *Tx) Ended(f func()) { t.ended = append(t.ended, f) }
 
 func (t *Tx) prepared(query string) (*sql.Stmt, error) {
+	if statement, ok := t.statements[query]; ok {
+		return statement, nil
+	}
 	if kept, ok := t.writer.statements[query]; ok {
-		return t.tx.Stmt(kept), nil
+		t.statements[query] = t.tx.Stmt(kept)
+		return t.statements[query], nil
 	}
-	if fresh, ok := t.fresh[query]; ok {
-		return fresh, nil
-	}
-	fresh, err := t.tx.Prepare(query)
+	statement, err := t.tx.Prepare(query)
 	if err == nil {
-		t.fresh[query] = fresh
+		t.statements[query] = statement
+		t.fresh = append(t.fresh, query)
 	}
-	return fresh, err
+	return statement, err
 }
 
 // keep prepares for the following transactions what was new in this one: only
 // now is a connection free to do so.
 func (t *Tx) keep() {
-	for query := range t.fresh {
+	for _, query := range t.fresh {
 		if statement, err := t.writer.cfg.DB.Prepare(query); err == nil {
 			t.writer.statements[query] = statement
 		}

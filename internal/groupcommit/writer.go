@@ -5,9 +5,19 @@
 // written, so those who come while one transaction is under way share the next:
 //
 //	BEGIN
-//	  SAVEPOINT one   the writes of the first caller   RELEASE one
-//	  SAVEPOINT one   the writes of the second         RELEASE one, or ROLLBACK TO one if they failed
+//	  the writes of the first caller
+//	  the writes of the second
 //	COMMIT            one wait for the disk, and then all of them return
+//
+// When one of them fails, all is rolled back and done again without it, and from
+// there on more carefully, until a group goes well:
+//
+//	BEGIN
+//	  SAVEPOINT one   the writes of the first caller   RELEASE one
+//	  SAVEPOINT one   the writes of the third          RELEASE one, or ROLLBACK TO one if they failed
+//	COMMIT
+//
+// since savepoints cost as much as a small write, and few fail.
 //
 // What it promises: callers are executed one after the other, each sees what
 // those before it have written, and a caller that fails leaves nothing and
@@ -19,8 +29,9 @@
 // transaction, without a savepoint. There is no goroutine: one of the callers
 // does the work.
 //
-// It trusts the functions of its callers to end, and to use nothing but the
-// transaction for what they write.
+// It trusts the functions of its callers to end, to use nothing but the
+// transaction for what they write, and to do the same when they are called a
+// second time, in another transaction: the first call has then left nothing.
 package groupcommit
 
 import (
@@ -52,6 +63,7 @@ type Config struct {
 type Writer struct {
 	cfg        Config
 	statements map[string]*sql.Stmt // by their text; only who leads uses it
+	careful    bool                 // somebody failed in the last group; likewise
 
 	mu      sync.Mutex
 	busy    bool    // somebody leads
@@ -180,7 +192,7 @@ func (w *Writer) pass() {
 
 // commit executes a group and sets the outcome of each.
 func (w *Writer) commit(group []*call) {
-	t := &Tx{writer: w, fresh: map[string]*sql.Stmt{}}
+	t := &Tx{writer: w}
 	err := w.execute(t, group)
 	t.keep()
 	for _, f := range t.ended {
@@ -196,33 +208,63 @@ func (w *Writer) commit(group []*call) {
 }
 
 // execute returns an error when the transaction failed as a whole.
-func (w *Writer) execute(t *Tx, group []*call) (err error) {
+func (w *Writer) execute(t *Tx, group []*call) error {
 	if err := w.cfg.Ready(); err != nil {
 		return err
 	}
-	if t.tx, err = w.cfg.DB.BeginTx(context.Background(), nil); err != nil {
+	if len(group) == 1 { // all is rolled back when it fails
+		_, err := w.attempt(t, group, false)
 		return err
 	}
+	careful := w.careful
+	w.careful = false
+	again, err := w.attempt(t, group, careful)
+	if again {
+		_, err = w.attempt(t, group, true)
+	}
+	return err
+}
+
+// attempt executes those of a group who have not failed yet, and commits; or
+// says that it must be done again since one has failed who cannot be taken out.
+func (w *Writer) attempt(t *Tx, group []*call, savepoints bool) (again bool, err error) {
+	if t.tx, err = w.cfg.DB.BeginTx(context.Background(), nil); err != nil {
+		return false, err
+	}
+	t.fresh, t.statements = nil, map[string]*sql.Stmt{}
 	defer t.tx.Rollback()
 	succeeded := false
 	for _, c := range group {
-		if err := t.run(c, len(group) > 1); err != nil {
-			return err
+		if c.err != nil {
+			continue
 		}
-		succeeded = succeeded || c.err == nil
+		if c.err = c.ctx.Err(); c.err != nil {
+			continue
+		}
+		if err := t.run(c, savepoints); err != nil {
+			return false, err
+		}
+		if c.err == nil {
+			succeeded = true
+			continue
+		}
+		if len(group) == 1 {
+			return false, nil
+		}
+		w.careful = true
+		if !savepoints {
+			return true, nil
+		}
 	}
 	if !succeeded {
-		return nil
+		return false, nil
 	}
-	return t.tx.Commit()
+	return false, t.tx.Commit()
 }
 
 // run executes one caller. The error that it returns is that of all.
-func (t *Tx) run(c *call, shared bool) error {
-	if c.err = c.ctx.Err(); c.err != nil {
-		return nil
-	}
-	if shared {
+func (t *Tx) run(c *call, savepoint bool) error {
+	if savepoint {
 		if _, err := t.Exec(`SAVEPOINT one`); err != nil {
 			return err
 		}
@@ -231,8 +273,8 @@ func (t *Tx) run(c *call, shared bool) error {
 	if c.err != nil && t.writer.cfg.Spoils(c.err) {
 		return c.err
 	}
-	if !shared {
-		return nil // it is rolled back when it failed
+	if !savepoint {
+		return nil // all is rolled back when it failed
 	}
 	if c.err != nil {
 		// Where the database has given up the whole transaction, there is no

@@ -173,10 +173,6 @@ func TestOneFails(t *testing.T) {
 func TestAllFail(t *testing.T) {
 	for name, fail := range map[string]func(*groupcommit.Tx) error{
 		"spoilt": func(*groupcommit.Tx) error { return errSpoilt },
-		"database gives up": func(tx *groupcommit.Tx) error {
-			_, err := tx.Exec(`INSERT OR ROLLBACK INTO numbers (n) VALUES (1)`)
-			return err
-		},
 		"commit fails": func(tx *groupcommit.Tx) error {
 			_, err := tx.Exec(`INSERT INTO numbers (n, next) VALUES (3, 99)`)
 			return err
@@ -196,6 +192,60 @@ func TestAllFail(t *testing.T) {
 			b.want("4", 2)
 		})
 	}
+}
+
+// A caller who makes the database give up the transaction harms nobody, unless
+// it comes among failures: then all are told.
+func TestGivesUp(t *testing.T) {
+	b := newTable(t)
+	giveUp := func(tx *groupcommit.Tx) error {
+		_, err := tx.Exec(`INSERT OR ROLLBACK INTO numbers (n) VALUES (1)`)
+		return err
+	}
+	errs := b.together(nil, nil, add(1), giveUp, add(2))
+	if errs[0] != nil || errs[1] == nil || errs[2] != nil {
+		t.Errorf("errors %v", errs)
+	}
+	b.want("1 2", 1)
+	fail := func(*groupcommit.Tx) error { return errOwn }
+	for i, err := range b.together(nil, nil, add(3), fail, giveUp, add(4)) {
+		if err == nil {
+			t.Errorf("%d: no error", i)
+		}
+	}
+	b.want("1 2", 1)
+}
+
+// Each caller is called once, or once more where somebody failed before whom
+// nobody had; and not after it failed itself.
+func TestCalls(t *testing.T) {
+	b := newTable(t)
+	var calls [6]int
+	count := func(i int, f func(*groupcommit.Tx) error) func(*groupcommit.Tx) error {
+		return func(tx *groupcommit.Tx) error { calls[i]++; return f(tx) }
+	}
+	fail := func(*groupcommit.Tx) error { return errOwn }
+	for _, want := range []string{"[2 1 1 1 1 1]", "[1 1 1 1 1 1]"} { // the second group is done carefully at once
+		calls = [6]int{}
+		errs := b.together(nil, nil, count(0, add(1)), count(1, fail), count(2, add(2)), count(3, fail), count(4, add(3)),
+			count(5, func(tx *groupcommit.Tx) error {
+				_, err := tx.Exec(`DELETE FROM numbers`)
+				return err
+			}))
+		if errs[0] != nil || errs[1] == nil || errs[2] != nil || errs[3] == nil || errs[4] != nil || errs[5] != nil {
+			t.Errorf("errors %v", errs)
+		}
+		if got := fmt.Sprint(calls); got != want {
+			t.Errorf("called %s times, expected %s", got, want)
+		}
+	}
+	b.together(nil, nil, add(1), add(2))
+	calls = [6]int{}
+	b.together(nil, nil, count(0, add(3)), count(1, fail), count(2, add(4)))
+	if got := fmt.Sprint(calls); got != "[2 1 1 0 0 0]" {
+		t.Errorf("after a group that went well: called %s times", got)
+	}
+	b.want("1 2 3 4", 1)
 }
 
 func TestNotReady(t *testing.T) {

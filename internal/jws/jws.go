@@ -28,6 +28,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
@@ -61,13 +62,19 @@ type Message struct {
 
 // Sign makes a compact JWS with Ed25519; the header is exactly alg, kid and typ.
 func Sign(key ed25519.PrivateKey, kid, typ string, payload []byte) string {
-	input := Base64.EncodeToString(headerJSON(kid, typ)) + "." + Base64.EncodeToString(payload)
-	return input + "." + Base64.EncodeToString(ed25519.Sign(key, []byte(input)))
+	header := headerJSON(kid, typ)
+	token := make([]byte, 0, Base64.EncodedLen(len(header))+Base64.EncodedLen(len(payload))+Base64.EncodedLen(ed25519.SignatureSize)+2)
+	token = Base64.AppendEncode(token, header)
+	token = append(token, '.')
+	token = Base64.AppendEncode(token, payload)
+	signature := ed25519.Sign(key, token)
+	token = append(token, '.')
+	return string(Base64.AppendEncode(token, signature))
 }
 
 // headerJSON needs no escaping: kid is a thumbprint and typ a constant.
 func headerJSON(kid, typ string) []byte {
-	return fmt.Appendf(nil, `{"alg":"EdDSA","kid":%q,"typ":%q}`, kid, typ)
+	return []byte(`{"alg":"EdDSA","kid":` + strconv.Quote(kid) + `,"typ":` + strconv.Quote(typ) + `}`)
 }
 
 // Parse checks the form of token. It verifies no signature. The error is an

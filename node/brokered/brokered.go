@@ -146,8 +146,9 @@ type Server struct {
 	byRemote *ratelimit.Limiter // failed authentications, by address
 	guesses  *ratelimit.Limiter // wrong verifiers, by address
 
-	held        *turns // by who asks: this broker's clients, or a member
 	ofClient    *turns // by client
+	ofHome      *turns // by issuer
+	ofMembers   *turns // all but this broker's clients
 	discoveries *turns // by origin
 	ofPair      *turns // by client and endpoint
 	atSite      *turns // by origin
@@ -174,7 +175,7 @@ func New(cfg Config) (*Server, error) {
 		cfg: cfg, public: public, noSecret: rand.Text(),
 		discovery: manual(cfg.Discovery), requests: manual(cfg.Requests),
 		byClient: limiter(6*time.Second, 10), byRemote: limiter(time.Second, 60), guesses: limiter(time.Second, 20),
-		held: newTurns(maxHeldOwn, 0), ofClient: newTurns(maxHeldOne, 0),
+		ofClient: newTurns(maxOfClient, 0), ofHome: newTurns(maxOfHome, 0), ofMembers: newTurns(maxOfOthers, 0),
 		discoveries: newTurns(maxAtSite, maxForSite), ofPair: newTurns(1, maxTurns), atSite: newTurns(maxAtSite, maxForSite),
 		pending: pending{byHash: map[[sha256.Size]byte]*waiting{}},
 		found:   newMemory[*site](maxSites, cachedFor, cfg.Now),

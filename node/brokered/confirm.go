@@ -3,7 +3,6 @@
 package brokered
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -22,30 +21,34 @@ func (s *Server) serveConfirm(w http.ResponseWriter, r *http.Request) {
 		err = timedOut()
 	}
 	if err == nil {
-		err = s.say(w, began)
+		err = s.say(w, r, began)
 	} else {
-		s.writeFailure(w, s.explain(r.Context(), err), "")
+		f := s.explain(r.Context(), err)
+		s.writeFailure(w, f, "")
+		err = f
 	}
 	if claimed == nil {
 		return
 	}
 	if err != nil {
-		s.cfg.Log.InfoContext(r.Context(), "a site's confirm was refused", "client", claimed.call.client, "why", err.Error())
-		err = siteUnusable("the site's confirmation did not come through: %v; try again", err)
+		s.cfg.Log.InfoContext(r.Context(), "a site's confirm does not count", "client", claimed.call.client, "why", err.Error())
+		err = unconfirmed(err)
 	}
 	claimed.outcome <- outcome{got, err}
 }
 
 // say answers 200. The site has read it, or may have, unless there is an error.
-func (s *Server) say(w http.ResponseWriter, began time.Time) error {
+func (s *Server) say(w http.ResponseWriter, r *http.Request, began time.Time) error {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", "2")
 	w.WriteHeader(http.StatusOK)
-	if _, err := w.Write([]byte("{}")); err != nil {
-		return fmt.Errorf("the answer could not be sent: %w", err)
+	_, err := w.Write([]byte("{}"))
+	if err == nil {
+		err = http.NewResponseController(w).Flush()
 	}
-	if err := http.NewResponseController(w).Flush(); err != nil {
-		return fmt.Errorf("the answer could not be sent: %w", err)
+	if err != nil {
+		s.cfg.Log.InfoContext(r.Context(), "the answer to a confirm could not be sent", "error", err)
+		return siteUnusable("it went away before it had our answer")
 	}
 	if s.cfg.Now().Sub(began) > confirmTime {
 		return timedOut()
@@ -88,6 +91,7 @@ func (s *Server) confirm(w http.ResponseWriter, r *http.Request) (*waiting, cred
 
 // confirmForm is the body of a confirm.
 type confirmForm struct {
+	unprinted
 	verifier    string
 	clientID    string
 	credentials credentials
@@ -106,9 +110,9 @@ type confirmForm struct {
 // The verifier is returned with an error, too, if it could be read.
 func parseConfirm(body string) (confirmForm, error) {
 	var f confirmForm
+	var token, secret string
 	into := map[string]*string{
-		"verifier": &f.verifier, "client_id": &f.clientID,
-		"client_token": &f.credentials.token, "client_secret": &f.credentials.secret,
+		"verifier": &f.verifier, "client_id": &f.clientID, "client_token": &token, "client_secret": &secret,
 	}
 	if !utf8.ValidString(body) {
 		return f, invalidRequest("the body is not UTF-8")
@@ -139,6 +143,7 @@ func parseConfirm(body string) (confirmForm, error) {
 	case f.verifier == "" || f.clientID == "":
 		return f, invalidRequest("verifier, client_id, client_token and client_secret are required")
 	}
+	f.credentials = newCredentials(token, secret)
 	if err := f.credentials.check(); err != nil {
 		return f, invalidRequest("%v", err)
 	}

@@ -222,6 +222,37 @@ func TestConfirmAndCancel(t *testing.T) {
 	}
 }
 
+// A confirm at the moment when the connection request times out: whoever is
+// first, the client has credentials only if the site had a 200.
+func TestConfirmAndTimeout(t *testing.T) {
+	for range 200 {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStage(t)
+			confirmed := make(chan answer, 1)
+			s.post = func(_ *http.Request, f url.Values) (int, string) {
+				time.Sleep(20 * time.Second)
+				confirmed <- s.stageConfirm(confirmOf(f))
+				return 202, ""
+			}
+			a := s.stageConnect(t.Context())
+			c := <-confirmed
+			switch {
+			case a.status == http.StatusOK && c.status != http.StatusOK:
+				t.Errorf("released %s after a confirm with %d", a.body, c.status)
+			case a.status != http.StatusOK:
+				a.want(t, http.StatusConflict, "ba.timed_out")
+			}
+			if c.status != http.StatusOK && c.text("code") != "ba.invalid_verifier" {
+				t.Errorf("confirm: %d %s", c.status, c.body)
+			}
+			synctest.Wait()
+			if !s.Idle() {
+				t.Error("something is left behind")
+			}
+		})
+	}
+}
+
 // deaf is a connection that the site has closed.
 type deaf struct{ *httptest.ResponseRecorder }
 
@@ -360,9 +391,7 @@ func TestStoppedMeanwhile(t *testing.T) {
 				if strings.Contains(a.body, "SECRET") || a.status == 200 {
 					t.Fatalf("released %s", a.body)
 				}
-				if name == "between confirm and 202" {
-					a.want(t, http.StatusBadRequest, "ba.rejected_client")
-				}
+				a.want(t, http.StatusBadRequest, "ba.rejected_client")
 			})
 		})
 	}

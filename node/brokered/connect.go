@@ -32,12 +32,13 @@ func (c call) metadata() *registry.ClientMetadata {
 
 // connected is what a client gets.
 type connected struct {
-	credentials credentials
-	site        *site
+	given
+	site *site
 }
 
 // connectDocument is the answer to a client.
 type connectDocument struct {
+	unprinted
 	Token  string    `json:"client_token"`
 	Secret string    `json:"client_secret"`
 	API    string    `json:"api_root"`
@@ -67,7 +68,8 @@ func (s *Server) serveConnect(w http.ResponseWriter, r *http.Request) {
 		s.writeFailure(w, s.explain(ctx, err), "error")
 		return
 	}
-	writeJSON(w, http.StatusOK, connectDocument{done.credentials.token, done.credentials.secret, done.site.apiRoot, done.site.data})
+	token, secret := done.open()
+	writeJSON(w, http.StatusOK, connectDocument{Token: token, Secret: secret, API: done.site.apiRoot, Site: done.site.data})
 }
 
 func (s *Server) serveClient(ctx context.Context, w http.ResponseWriter, r *http.Request) (*connected, error) {
@@ -132,11 +134,14 @@ func (s *Server) connect(ctx context.Context, c call) (*connected, error) {
 	}
 	defer next()
 	notified := s.notified(ctx, found)
-	got, through, err := s.run(ctx, c, found)
+	got, err := s.run(ctx, c, found)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.save(ctx, c, found, through, <-notified); err != nil {
+	if resource := <-notified; got.through == s.cfg.Issuer {
+		got.resource = resource
+	}
+	if err := s.save(ctx, c, found, got); err != nil {
 		return nil, err
 	}
 	// The site may have taken its time, and the records have changed.
@@ -144,16 +149,16 @@ func (s *Server) connect(ctx context.Context, c call) (*connected, error) {
 		return nil, err
 	}
 	s.audit(ctx, "a client was connected to a site", "event", "connect-done", "client", c.client,
-		"site", found.name(), "through", through, "home", c.state.Home)
+		"site", found.name(), "through", got.through, "home", c.state.Home)
 	return &connected{got, found}, nil
 }
 
 // run exchanges with the site, or lets another member do it that the site
 // knows, and says which did.
-func (s *Server) run(ctx context.Context, c call, found *site) (credentials, string, error) {
+func (s *Server) run(ctx context.Context, c call, found *site) (given, error) {
 	own := c.state.Home == s.cfg.Issuer
 	if f, ok := s.unknown.lookup(found.endpoint.String()); ok && !own {
-		return credentials{}, "", f
+		return given{}, f
 	}
 	got, err := s.exchange(ctx, c, found)
 	var f *Failure
@@ -161,7 +166,7 @@ func (s *Server) run(ctx context.Context, c call, found *site) (credentials, str
 	switch {
 	case err == nil:
 		s.unknown.forget(found.endpoint.String())
-		return got, s.cfg.Issuer, nil
+		return given{credentials: got, through: s.cfg.Issuer}, nil
 	case unknown && own:
 		return s.ask(ctx, c, found)
 	case unknown:
@@ -169,7 +174,7 @@ func (s *Server) run(ctx context.Context, c call, found *site) (credentials, str
 	case f != nil && endpointFailed(f):
 		s.found.forget(c.server)
 	}
-	return credentials{}, "", err
+	return given{}, err
 }
 
 // mayConnect looks the client up again, and refuses unless it is active, its
@@ -203,19 +208,28 @@ func (s *Server) mayConnect(ctx context.Context, c call) (registry.ClientState, 
 	return state, nil
 }
 
-// takePlace bounds what is held open: for all clients of this broker or for one
-// member, and for one client.
+// takePlace bounds what is held open: for one client, for all of one home, and
+// for those of all other members together.
 func (s *Server) takePlace(ctx context.Context, c call) (leave func(), err error) {
 	one, err := s.ofClient.enter(ctx, c.client, "connects of this client")
 	if err != nil {
 		return nil, err
 	}
-	all, err := s.held.enter(ctx, c.state.Home, "connects")
+	home, err := s.ofHome.enter(ctx, c.state.Home, "connects of clients of one broker")
 	if err != nil {
 		one()
 		return nil, err
 	}
-	return func() { all(); one() }, nil
+	if c.state.Home == s.cfg.Issuer { // for whom others leave room
+		return func() { home(); one() }, nil
+	}
+	all, err := s.ofMembers.enter(ctx, "", "connects of clients of other brokers")
+	if err != nil {
+		home()
+		one()
+		return nil, err
+	}
+	return func() { all(); home(); one() }, nil
 }
 
 // permitted asks the operator's rules about the site: about its home, and also
@@ -252,9 +266,9 @@ func endpointFailed(f *Failure) bool {
 	return f.Code == codeSiteUnusable || f.Code == codeTimedOut || strings.HasPrefix(f.Code, "rest_")
 }
 
-func (s *Server) save(ctx context.Context, c call, found *site, through, resource string) error {
+func (s *Server) save(ctx context.Context, c call, found *site, got given) error {
 	now := s.cfg.Now().Unix()
-	n := Connection{ClientID: c.client, Site: found.name(), Through: through, Resource: resource, FirstAt: now, LastAt: now}
+	n := Connection{ClientID: c.client, Site: found.name(), Through: got.through, Resource: got.resource, FirstAt: now, LastAt: now}
 	if found.data != nil {
 		n.Name = cut(found.data.Name, maxNameRunes)
 	}

@@ -130,6 +130,16 @@ func siteUnusable(format string, args ...any) *Failure {
 	return failure(http.StatusBadGateway, codeSiteUnusable, format, args...)
 }
 
+// unconfirmed is what the client is told when its site's confirm does not
+// count. Why this broker refuses the client is told as it is.
+func unconfirmed(err error) error {
+	var f *Failure
+	if errors.As(err, &f) && (f.Code == codeRejectedClient || f.Code == codeUnavailable || f.Code == codeInternal) {
+		return f
+	}
+	return siteUnusable("the site's confirmation does not count (%v); try again, and if that does not help, the site's owner looks for a newer plugin", err)
+}
+
 func tooMany(wait time.Duration, format string, args ...any) *Failure {
 	f := failure(http.StatusTooManyRequests, codeTooMany, format, args...)
 	f.RetryAfter = int((wait + time.Second - 1) / time.Second)
@@ -178,7 +188,7 @@ func (s *Server) explain(ctx context.Context, err error) *Failure {
 	switch {
 	case errors.As(err, &f):
 		return f
-	case errors.Is(err, context.Canceled): // nobody is there to read it
+	case ctx.Err() != nil: // time is up, or nobody is there to read it
 		return timedOut()
 	}
 	id := registry.NewID()

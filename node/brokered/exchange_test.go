@@ -4,6 +4,7 @@ package brokered_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/comity-network/comity/registry"
 	"github.com/comity-network/comity/testnet/oldsite"
 )
 
@@ -39,6 +41,23 @@ func TestConnectionRequest(t *testing.T) {
 		return s.confirms(r, f)
 	}
 	for range 3 {
+		s.stageConnect(t.Context()).want(t, http.StatusOK, "")
+	}
+}
+
+// A description is told where the registration has one.
+func TestClientDescription(t *testing.T) {
+	for raw, want := range map[string]string{`"Reads & <b>writes</b>."`: "Reads & <b>writes</b>.", `7`: "Example App", `""`: "Example App"} {
+		s := newStage(t)
+		s.world.records.change(client, func(c *registry.ClientState) {
+			c.Registration.Registration.Extra = map[string]json.RawMessage{"client_description": json.RawMessage(raw)}
+		})
+		s.post = func(r *http.Request, f url.Values) (int, string) {
+			if got := f.Get("client_description"); got != want {
+				t.Errorf("%s: told %q", raw, got)
+			}
+			return s.confirms(r, f)
+		}
 		s.stageConnect(t.Context()).want(t, http.StatusOK, "")
 	}
 }

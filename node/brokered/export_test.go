@@ -11,13 +11,18 @@ var (
 
 // Members are what a confirm holds.
 func (f confirmForm) Members() (verifier, client, token, secret string) {
-	return f.verifier, f.clientID, f.credentials.token, f.credentials.secret
+	token, secret = f.credentials.open()
+	return f.verifier, f.clientID, token, secret
 }
 
 // ParseMemberReply returns the credentials in a member's reply.
 func ParseMemberReply(data []byte, client string) (token, secret string, err error) {
 	c, err := parseMemberReply(data, client)
-	return c.token, c.secret, err
+	if err != nil {
+		return "", "", err
+	}
+	token, secret = c.open()
+	return token, secret, nil
 }
 
 // FindAPI finds the API index in Link headers.
@@ -29,15 +34,21 @@ func ParseIndex(index []byte) (endpoint string, err error) {
 	return endpoint, err
 }
 
-// Credentials are what must not be printed.
-func Credentials(token, secret string) any { return credentials{token, secret} }
+// Unprinted are values of all types that hold something secret.
+func Unprinted(canary string) []any {
+	c := newCredentials(canary, canary)
+	return []any{
+		c, &c, outcome{credentials: c}, &connected{given: given{credentials: c}}, confirmForm{verifier: canary, credentials: c},
+		connectDocument{Token: canary, Secret: canary}, memberReply{Token: canary, Secret: canary},
+	}
+}
 
 // Pending is how many verifiers are good at the moment.
 func (s *Server) Pending() int { return s.pending.len() }
 
 // Idle reports whether nothing is held open and nobody waits.
 func (s *Server) Idle() bool {
-	for _, t := range []*turns{s.held, s.ofClient, s.discoveries, s.ofPair, s.atSite} {
+	for _, t := range []*turns{s.ofClient, s.ofHome, s.ofMembers, s.discoveries, s.ofPair, s.atSite} {
 		t.mu.Lock()
 		n := len(t.lines)
 		t.mu.Unlock()

@@ -65,14 +65,14 @@ const (
 	// verifierBytes are random bytes of a verifier, in hexadecimal.
 	verifierBytes = 24
 
-	maxSites    = 1000   // discoveries in memory, 15 KiB each at most
+	maxSites    = 1000   // discoveries in memory, 2 KiB each usually, 50 KiB at most
 	maxUnknown  = 10_000 // sites that do not know this broker, in memory
 	maxLimited  = 10_000 // buckets of each rate limit
 	retryAfter  = 5      // seconds: when a place may have become free
 	staleAfter  = 30     // seconds: when views have come
-	maxHeldOwn  = 128    // connects of own clients at a time
-	maxHeldHome = 64     // connects at a time for one other member
-	maxHeldOne  = 8      // connects of one client at a time
+	maxOfClient = 8      // connects of one client at a time
+	maxOfHome   = 128    // of the clients of one home
+	maxOfOthers = 512    // of the clients of all other members
 	// A site has a handful of workers, and each connect holds one of them:
 	// eight delayed an ordinary page of it by 3.6 s.
 	maxAtSite, maxForSite = 2, 8 // at a time, and waiting

@@ -23,9 +23,11 @@ type memberRequest struct {
 
 // memberReply is the answer: credentials for that client, or an error.
 type memberReply struct {
+	unprinted
 	ClientID string       `json:"client_id"`
 	Token    string       `json:"client_token,omitempty"`
 	Secret   string       `json:"client_secret,omitempty"`
+	Resource string       `json:"resource,omitempty"` // of a site that the member tells of stops
 	Error    *memberError `json:"error,omitempty"`
 }
 
@@ -57,7 +59,8 @@ func (s *Server) Answer(ctx context.Context, speaks func(issuer string) bool, re
 		f := s.explain(ctx, err)
 		reply.Error = &memberError{f.Status, f.Code, cut(f.Message, maxMessageRunes), f.Data}
 	} else {
-		reply.Token, reply.Secret = done.credentials.token, done.credentials.secret
+		reply.Token, reply.Secret = done.open()
+		reply.Resource = done.resource
 	}
 	return json.Marshal(reply)
 }
@@ -96,10 +99,17 @@ func parseMemberRequest(data []byte) (memberRequest, error) {
 // passes on, and our own.
 var memberCode = regexp.MustCompile(`^(ba\.|rest_|comity\.)[a-z0-9_.]{1,60}$`)
 
+// given is what came of an exchange with a site.
+type given struct {
+	credentials
+	through  string // issuer of the broker that ran it
+	resource string // the site's, when it takes notifications of that broker
+}
+
 // parseMemberReply reads what a member answered about the client: credentials,
 // or an error that is a *Failure. Anything else is another error.
-func parseMemberReply(data []byte, client string) (credentials, error) {
-	var none credentials
+func parseMemberReply(data []byte, client string) (given, error) {
+	var none given
 	if len(data) > maxReplyBytes {
 		return none, fmt.Errorf("more than %d bytes", maxReplyBytes)
 	}
@@ -111,8 +121,11 @@ func parseMemberReply(data []byte, client string) (credentials, error) {
 		return none, errors.New("it is about another client")
 	}
 	if r.Error == nil {
-		got := credentials{r.Token, r.Secret}
-		return got, got.check()
+		got := given{credentials: newCredentials(r.Token, r.Secret), resource: r.Resource}
+		if err := got.check(); err != nil {
+			return none, err
+		}
+		return got, nil
 	}
 	if r.Token != "" || r.Secret != "" {
 		return none, errors.New("credentials beside an error")
@@ -134,35 +147,39 @@ func parseMemberReply(data []byte, client string) (credentials, error) {
 
 // ask lets other members try that the site may know: first the one that has
 // connected the client there before, then the others, those online first.
-func (s *Server) ask(ctx context.Context, c call, found *site) (credentials, string, error) {
-	members, err := s.order(ctx, c, found)
+func (s *Server) ask(ctx context.Context, c call, found *site) (given, error) {
+	members, earlier, err := s.order(ctx, c, found)
 	if err != nil {
-		return credentials{}, "", err
+		return given{}, err
 	}
 	request, err := json.Marshal(memberRequest{c.client, c.server, c.callback})
 	if err != nil {
-		return credentials{}, "", err
+		return given{}, err
 	}
-	var t tried
+	t := tried{earlier: earlier}
 	for _, issuer := range members {
 		got, err := s.askOne(ctx, issuer, c.client, request)
 		switch {
 		case ctx.Err() != nil:
-			return credentials{}, "", context.Cause(ctx)
+			return given{}, context.Cause(ctx)
 		case err == nil:
-			return got, issuer, nil
+			if got.through = issuer; got.resource != found.resource() {
+				got.resource = "" // a member says nothing about other sites
+			}
+			return got, nil
 		}
 		t.note(issuer, err)
 	}
-	return credentials{}, "", t.failure(s.cfg.Issuer)
+	return given{}, t.failure(s.cfg.Issuer)
 }
 
-func (s *Server) askOne(ctx context.Context, issuer, client string, request []byte) (credentials, error) {
+func (s *Server) askOne(ctx context.Context, issuer, client string, request []byte) (given, error) {
 	ctx, cancel := context.WithTimeout(ctx, memberTime)
 	defer cancel()
 	reply, err := s.cfg.Members.Ask(ctx, issuer, request)
 	if err != nil {
-		return credentials{}, fmt.Errorf("%w: %w", errUnreachable, err)
+		s.cfg.Log.InfoContext(ctx, "a member could not be asked", "member", issuer, "error", err)
+		return given{}, fmt.Errorf("%w: %w", errUnreachable, err)
 	}
 	got, err := parseMemberReply(reply, client)
 	if f := (*Failure)(nil); err != nil && !errors.As(err, &f) {
@@ -171,26 +188,29 @@ func (s *Server) askOne(ctx context.Context, issuer, client string, request []by
 	return got, err
 }
 
-// order is whom to ask, at most maxAsked.
-func (s *Server) order(ctx context.Context, c call, found *site) ([]string, error) {
+// order is whom to ask, at most maxAsked, and who among them has connected the
+// client there before.
+func (s *Server) order(ctx context.Context, c call, found *site) (members []string, earlier string, err error) {
 	others := s.cfg.Members.Others()
-	earlier, err := s.cfg.Store.Connections(ctx, c.client)
+	known, err := s.cfg.Store.Connections(ctx, c.client)
 	if err != nil {
-		return nil, fmt.Errorf("look up the client's connections: %w", err)
+		return nil, "", fmt.Errorf("look up the client's connections: %w", err)
 	}
-	for _, e := range earlier {
-		if i := slices.Index(others, e.Through); e.Site == found.name() && i > 0 {
-			others = append([]string{e.Through}, slices.Delete(slices.Clone(others), i, i+1)...)
+	for _, k := range known {
+		if i := slices.Index(others, k.Through); k.Site == found.name() && i >= 0 {
+			earlier = k.Through
+			others = append([]string{earlier}, slices.Delete(slices.Clone(others), i, i+1)...)
 			break
 		}
 	}
-	return others[:min(len(others), maxAsked)], nil
+	return others[:min(len(others), maxAsked)], earlier, nil
 }
 
 var errUnreachable = errors.New("cannot be reached")
 
 // tried is what members have answered that did not connect.
 type tried struct {
+	earlier     string   // who has connected the client there before; empty: nobody
 	verdict     *Failure // of the first whom the site knows
 	unreachable []string
 	refused     []string // issuer and why, but for those whom the site does not know
@@ -215,6 +235,10 @@ func (t *tried) note(issuer string, err error) {
 func (t *tried) failure(issuer string) *Failure {
 	if t.verdict != nil {
 		return t.verdict
+	}
+	if t.earlier != "" && slices.Contains(t.unreachable, t.earlier) {
+		return unavailable(staleAfter, "the site knows %s, which cannot be reached now; try again", t.earlier).
+			with(map[string]any{"unreachable": t.unreachable})
 	}
 	text := fmt.Sprintf("the site knows neither this broker nor another member of its federation that was asked: its owner adds %s/ to the brokers of the site", issuer)
 	if len(t.unreachable) > 0 {

@@ -25,6 +25,7 @@ func TestThroughAnotherMember(t *testing.T) {
 	w := newWorld(t)
 	home, runner := w.home(), w.newBroker()
 	runner.notified = func(_ context.Context, home string) string { return home }
+	home.notified = func(context.Context, string) string { return "https://not.asked.example" }
 	site := w.newSite(oldsite.Behaviour{}, runner)
 	a := home.connect(site.URL())
 	a.want(t, http.StatusOK, "")
@@ -35,7 +36,7 @@ func TestThroughAnotherMember(t *testing.T) {
 	for _, b := range []*broker{home, runner} {
 		saved, err := b.Connections(t.Context(), client)
 		check(t, err)
-		if len(saved) != 1 || saved[0].Through != runner.issuer || saved[0].Site != site.IndexURL() || (saved[0].Resource != "") != (b == runner) {
+		if len(saved) != 1 || saved[0].Through != runner.issuer || saved[0].Site != site.IndexURL() || saved[0].Resource != strings.TrimSuffix(site.URL(), "/") {
 			t.Errorf("saved %+v", saved)
 		}
 		if raw := fmt.Sprintf("%+v", saved); strings.Contains(raw, set.Token) || strings.Contains(raw, set.Secret) {
@@ -103,6 +104,14 @@ func TestUnreachableMembersAreNamed(t *testing.T) {
 	}
 	home.change(func() { home.offline[away.issuer] = false })
 	home.connect(site.URL()).want(t, http.StatusOK, "")
+
+	// From now on it is known which one the site knows.
+	home.change(func() { home.offline[away.issuer] = true })
+	a = home.connect(site.URL())
+	a.want(t, http.StatusServiceUnavailable, "comity.unavailable")
+	if !strings.Contains(a.text("message"), "the site knows "+away.issuer) {
+		t.Errorf("answer is %s", a.body)
+	}
 }
 
 // What a site says to the member that it knows reaches the client.
@@ -140,9 +149,18 @@ func TestUnknownIsRemembered(t *testing.T) {
 	if from(stranger) != 1 || from(home) != 3 {
 		t.Errorf("the member asked %d times, the home %d times", from(stranger), from(home))
 	}
+	own := registry.CID([]byte("a client of the member"))
+	w.register(own, stranger.issuer)
+	stranger.change(func() { stranger.secrets[own] = secret })
+	for range 2 {
+		stranger.send(stranger.signed(t.Context(), own, secret, formOf(site))).want(t, http.StatusBadRequest, "ba.unknown_broker")
+	}
+	if from(stranger) != 3 {
+		t.Errorf("for its own client the member asked %d times", from(stranger)-1)
+	}
 	w.clock.pass(10 * time.Minute)
 	home.connect(site.URL()).want(t, http.StatusBadRequest, "ba.unknown_broker")
-	if from(stranger) != 2 {
+	if from(stranger) != 4 {
 		t.Errorf("after ten minutes the member has asked %d times", from(stranger))
 	}
 }
@@ -407,5 +425,23 @@ func TestStoppedWhileAMemberWorks(t *testing.T) {
 	a.want(t, http.StatusBadRequest, "ba.rejected_client")
 	if strings.Contains(a.body, "SECRET") {
 		t.Errorf("released %s", a.body)
+	}
+}
+
+// What a member says of notifications counts for the site that was asked for,
+// and for no other.
+func TestResourceOfAMember(t *testing.T) {
+	for said, saved := range map[string]string{"https://blog.example": "https://blog.example", "https://victim.example": "", "\\u0007": "", "": ""} {
+		s := newStage(t)
+		const runner = "https://runner.example"
+		s.world.brokers[runner] = s.world.bare(runner)
+		s.post = func(*http.Request, url.Values) (int, string) { return 400, refusal("ba.unknown_broker") }
+		s.lies[runner] = func(context.Context, []byte) ([]byte, error) {
+			return []byte(`{"client_id":"` + client + `","client_token":"T","client_secret":"S","resource":"` + said + `"}`), nil
+		}
+		s.stageConnect(t.Context()).want(t, http.StatusOK, "")
+		if c := s.connections[client+" https://blog.example/wp-json/"]; c.Resource != saved || c.Through != runner {
+			t.Errorf("%q: saved %+v", said, c)
+		}
 	}
 }

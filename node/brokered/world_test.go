@@ -414,12 +414,6 @@ func send(r *http.Request) (answer, error) {
 	return a, err
 }
 
-// confirm is a site: it sends the body of a confirm.
-func (b *broker) confirm(body string) answer {
-	b.world.t.Helper()
-	return b.post("/broker/confirm/", body)
-}
-
 func (b *broker) post(path, body string) answer {
 	b.world.t.Helper()
 	r, err := http.NewRequest(http.MethodPost, b.issuer+path, strings.NewReader(body))

@@ -33,18 +33,21 @@ type accessClaims struct {
 	ExpiresAt    int64         `json:"exp"`
 	ID           string        `json:"jti"`
 	Confirmation *confirmation `json:"cnf,omitempty"`
+	// SelfContained: the broker does not store the token.
+	SelfContained bool `json:"comity_self_contained,omitempty"`
 }
 
-// characters are what the app is given for t: opaque ones, or a JWT (RFC 9068)
+// characters are what the app is given for the token of m: opaque ones, or a JWT (RFC 9068)
 // where the site's metadata ask for that. Either way the broker and the site
 // know the token by its hash.
-func (s *Server) characters(t Token, format string) (string, error) {
+func (s *Server) characters(m Mint, format string) (string, error) {
 	if format != protocol.FormatJWT {
 		return newToken(), nil
 	}
+	t := m.Token
 	claims := accessClaims{
 		Issuer: s.cfg.Issuer, Subject: t.Grant, Audience: t.Site, ClientID: t.ClientID, Scope: t.Scope,
-		IssuedAt: t.IssuedAt, ExpiresAt: t.ExpiresAt, ID: registry.NewID(),
+		IssuedAt: t.IssuedAt, ExpiresAt: t.ExpiresAt, ID: registry.NewID(), SelfContained: m.SelfContained,
 	}
 	if t.Subject != "" {
 		claims.Subject = t.Subject

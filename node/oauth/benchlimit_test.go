@@ -4,6 +4,7 @@ package oauth_test
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"database/sql"
 	"encoding/base64"
@@ -17,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/comity-network/comity/registry"
 )
@@ -28,6 +30,8 @@ type limit struct {
 	rows   *rows
 	client *http.Client // to the site
 	site   string
+	key    ed25519.PrivateKey
+	header string // of a JWT, with the dot
 	mu     sync.RWMutex
 	live   map[[32]byte]string // client of each token
 }
@@ -44,7 +48,10 @@ func newLimit(b *testing.B) *limit {
 		w.WriteHeader(http.StatusAccepted)
 	}))
 	b.Cleanup(site.Close)
+	_, key, err := ed25519.GenerateKey(nil)
+	check(b, err)
 	l := &limit{
+		key: key, header: base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"EdDSA","kid":"limit","typ":"at+jwt"}`)) + ".",
 		rows: newRows(b), site: site.URL, live: map[[32]byte]string{},
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
 	}
@@ -66,6 +73,7 @@ func newLimit(b *testing.B) *limit {
 			w.WriteHeader(http.StatusInternalServerError)
 		}
 	})
+	mux.HandleFunc("POST /signed", l.signed)
 	mux.HandleFunc("POST /introspect", l.introspect)
 	l.Server = httptest.NewServer(mux)
 	b.Cleanup(l.Close)
@@ -96,6 +104,27 @@ func (l *limit) token(keep func(token string) error) http.HandlerFunc {
 		}
 		l.answer(w, map[string]any{"access_token": token, "token_type": "Bearer", "expires_in": 3600, "scope": "notes:read"})
 	}
+}
+
+// signed signs a JWT with the claims of RFC 9068.
+func (l *limit) signed(w http.ResponseWriter, r *http.Request) {
+	form := l.form(r)
+	if form == nil {
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	now := time.Now().Unix()
+	claims, err := json.Marshal(map[string]any{
+		"iss": l.URL, "sub": "client", "aud": form.Get("resource"), "client_id": "client", "scope": form.Get("scope"),
+		"iat": now, "exp": now + 120, "jti": newVerifier(),
+	})
+	if err != nil {
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	input := l.header + base64.RawURLEncoding.EncodeToString(claims)
+	token := input + "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(l.key, []byte(input)))
+	l.answer(w, map[string]any{"access_token": token, "token_type": "Bearer", "expires_in": 120, "scope": form.Get("scope")})
 }
 
 func (l *limit) answer(w http.ResponseWriter, document map[string]any) {

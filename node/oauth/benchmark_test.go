@@ -53,7 +53,7 @@ func newBench(b *testing.B) *bench {
 	// The site meets the client: it fetches and verifies the registration.
 	c := dial(b, 0, w.issuer)
 	defer c.Close()
-	c.post("/oauth/token", w.basic, w.credentialsForm(), http.StatusOK)
+	c.post("/oauth/token", w.basic, w.credentialsForm(w.resource), http.StatusOK)
 	return w
 }
 
@@ -135,8 +135,8 @@ func (w *bench) register() {
 	w.basic = "Basic " + base64.StdEncoding.EncodeToString([]byte(w.client.ClientID+":"+w.client.ClientSecret))
 }
 
-func (w *bench) credentialsForm() []byte {
-	return encoded(url.Values{"grant_type": {"client_credentials"}, "resource": {w.resource}, "scope": {benchScope}})
+func (w *bench) credentialsForm(resource string) []byte {
+	return encoded(url.Values{"grant_type": {"client_credentials"}, "resource": {resource}, "scope": {benchScope}})
 }
 
 // codes makes codes as the site does after so many consents, whose grants come
@@ -207,18 +207,35 @@ func least(l *limit, name, path string, form []byte) measured {
 // BenchmarkLoad is the broker under load, and beside each figure its limits:
 // Exchange is the smallest server with the same HTTP exchange, Insert does one
 // durable insert as well, Tell also pushes to the smallest site, which does
-// one, and notes its answer with another.
+// one, and notes its answer with another; Signed signs a JWT and stores nothing.
 func BenchmarkLoad(b *testing.B) {
 	w, l := newBench(b), newLimit(b)
 	b.Run("ClientCredentials", func(b *testing.B) {
-		form := w.credentialsForm()
+		form := w.credentialsForm(w.resource)
 		compare(b, least(l, "Exchange", "/exchange", form), least(l, "Insert", "/insert", form), least(l, "Tell", "/tell", form),
 			measured{"Broker", func(*testing.B, int) (string, func(*conn, int)) {
 				return w.issuer, func(c *conn, _ int) { c.post("/oauth/token", w.basic, form, http.StatusOK) }
 			}})
 	})
+	// What a site that takes no events has opted in to: one durable insert, and
+	// none.
+	b.Run("Opaque", func(b *testing.B) {
+		form := w.credentialsForm(newUntoldSite(w, protocol.FormatOpaque).resource)
+		compare(b, least(l, "Exchange", "/exchange", form), least(l, "Insert", "/insert", form),
+			measured{"Broker", func(*testing.B, int) (string, func(*conn, int)) {
+				return w.issuer, func(c *conn, _ int) { c.post("/oauth/token", w.basic, form, http.StatusOK) }
+			}})
+	})
+	b.Run("JWT", func(b *testing.B) {
+		form := w.credentialsForm(newUntoldSite(w, protocol.FormatJWT).resource)
+		compare(b, least(l, "Exchange", "/exchange", form), least(l, "Signed", "/signed", form),
+			measured{"Broker", func(*testing.B, int) (string, func(*conn, int)) {
+				return w.issuer, func(c *conn, _ int) { c.post("/oauth/token", w.basic, form, http.StatusOK) }
+			}})
+	})
 	b.Run("Code", func(b *testing.B) {
-		form, alone := w.codes(b, 1)[0], newLeastSite(w)
+		form := w.codes(b, 1)[0]
+		alone, untold := newLeastSite(w, func(*protocol.SiteMetadata) {}), newUntoldSite(w, protocol.FormatOpaque)
 		compare(b, least(l, "Insert", "/insert", form), least(l, "Tell", "/tell", form),
 			measured{"Broker", func(b *testing.B, _ int) (string, func(*conn, int)) {
 				forms := w.codes(b, b.N)
@@ -226,6 +243,10 @@ func BenchmarkLoad(b *testing.B) {
 			}},
 			measured{"BrokerAlone", func(b *testing.B, _ int) (string, func(*conn, int)) {
 				forms := alone.codes(b, w, b.N)
+				return w.issuer, func(c *conn, i int) { c.post("/oauth/token", w.basic, forms[i], http.StatusOK) }
+			}},
+			measured{"BrokerUntold", func(b *testing.B, _ int) (string, func(*conn, int)) {
+				forms := untold.codes(b, w, b.N)
 				return w.issuer, func(c *conn, i int) { c.post("/oauth/token", w.basic, forms[i], http.StatusOK) }
 			}})
 	})

@@ -15,14 +15,15 @@ import (
 )
 
 // leastSite is the smallest site: it stores each event durably, as one row, and
-// checks nothing. Beside it a figure is that of the broker alone; real sites are
+// checks nothing; or it takes no events. Beside it a figure is that of the broker alone; real sites are
 // on machines of their own.
 type leastSite struct {
 	resource string
 	key      registry.SigningKey
 }
 
-func newLeastSite(w *bench) *leastSite {
+// newLeastSite starts one; change may alter what it says of itself.
+func newLeastSite(w *bench, change func(*protocol.SiteMetadata)) *leastSite {
 	w.Helper()
 	events, s := newRows(w.B), &leastSite{key: registry.GenerateSigningKey()}
 	mux := http.NewServeMux()
@@ -35,10 +36,13 @@ func newLeastSite(w *bench) *leastSite {
 			json.NewEncoder(rw).Encode(v)
 		}
 	}
-	mux.HandleFunc("GET /.well-known/oauth-protected-resource", document(protocol.SiteMetadata{
+	meta := protocol.SiteMetadata{
 		Resource: s.resource, AuthorizationServers: []string{w.issuer}, JWKSURI: s.resource + "/jwks", ScopesSupported: []string{benchScope},
 		Federation: w.federation, AuthorizationEndpoint: s.resource + "/authorize", EventsEndpoint: s.resource + "/events",
-	}))
+	}
+	change(&meta)
+	check(w, meta.Check())
+	mux.HandleFunc("GET /.well-known/oauth-protected-resource", document(meta))
 	mux.HandleFunc("GET /jwks", document(map[string]any{"keys": []registry.JWK{s.key.JWK()}}))
 	mux.HandleFunc("POST /events", func(rw http.ResponseWriter, r *http.Request) {
 		if _, err := io.ReadAll(r.Body); err != nil || events.insert(registry.NewID()) != nil {
@@ -48,6 +52,16 @@ func newLeastSite(w *bench) *leastSite {
 		rw.WriteHeader(http.StatusAccepted)
 	})
 	return s
+}
+
+// newUntoldSite starts a site that takes no events, and has opted in to tokens
+// of clients for themselves, in this format.
+func newUntoldSite(w *bench, format string) *leastSite {
+	w.Helper()
+	return newLeastSite(w, func(m *protocol.SiteMetadata) {
+		m.EventsEndpoint, m.AccessTokenFormat = "", format
+		m.DirectGrants = map[string][]string{w.issuer: {registry.GrantClientCredentials}}
+	})
 }
 
 // codes makes codes of this site; each is the form that redeems it.

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/comity-network/comity/internal/ratelimit"
@@ -165,10 +166,40 @@ func (s *Server) verifyClient(ctx context.Context, cred credentials, claim claim
 	if !ok || c.Metadata.AuthMethod != cred.method {
 		return nil, notAuthenticated()
 	}
-	if err := registry.CheckMetadata(&c.Metadata); err != nil {
+	if err := s.vetted.check(c.State.Registration); err != nil {
 		return nil, unauthorizedClient("the client's registration is not acceptable: %v", err)
 	}
 	return c, nil
+}
+
+// maxVetted bounds vetted, in records of up to 32 KiB.
+const maxVetted = 1024
+
+// vetted are registrations that were judged good: records never change, and
+// each request asks.
+type vetted struct {
+	mu      sync.Mutex
+	records map[*registry.Record]struct{}
+}
+
+// check is registry.CheckMetadata, once for each record.
+func (v *vetted) check(r *registry.Record) error {
+	v.mu.Lock()
+	_, good := v.records[r]
+	v.mu.Unlock()
+	if good {
+		return nil
+	}
+	if err := registry.CheckMetadata(&r.Registration.ClientMetadata); err != nil {
+		return err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.records == nil || len(v.records) >= maxVetted {
+		v.records = map[*registry.Record]struct{}{}
+	}
+	v.records[r] = struct{}{}
+	return nil
 }
 
 // secretMatches compares in constant time, also when there is nothing to

@@ -12,7 +12,8 @@ import (
 
 // credentialsGrant gives a client a token of its own, without any user (RFC
 // 6749, section 4.4). There is no grant by the site behind it, so the site
-// must have opted in: its acknowledgement is the judge.
+// must have opted in: its acknowledgement is the judge, and where it takes no
+// notifications, what its metadata say.
 func (s *Server) credentialsGrant(ctx context.Context, x exchange) (*offer, error) {
 	switch {
 	case x.client.Metadata.AuthMethod == registry.AuthNone:
@@ -35,8 +36,9 @@ func (s *Server) credentialsGrant(ctx context.Context, x exchange) (*offer, erro
 	if err != nil {
 		return nil, err
 	}
-	if site.EventsEndpoint == "" {
-		return nil, invalidTarget("the site takes no notifications, so it cannot accept a token without a grant")
+	if grantType := x.form["grant_type"]; site.EventsEndpoint == "" && !site.AllowsDirect(s.cfg.Issuer, grantType) {
+		return nil, invalidTarget("the site takes no notifications and has not opted in to tokens without a grant; "+
+			"its owner must publish %s for %s in comity_direct_grants of its metadata", grantType, s.cfg.Issuer)
 	}
 	if known := strings.Join(site.ScopesSupported, " "); known != "" && !protocol.ScopeSubset(scope, known) {
 		return nil, invalidScope("the site has no more than: %s", known)

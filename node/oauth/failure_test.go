@@ -171,8 +171,8 @@ func (m *mortal) Mint(ctx context.Context, mint oauth.Mint) error {
 	return m.step("mint", func() error { return m.Store.Mint(ctx, mint) })
 }
 
-func (m *mortal) Release(ctx context.Context, hash string, now time.Time) error {
-	return m.step("release", func() error { return m.Store.Release(ctx, hash, now) })
+func (m *mortal) Release(ctx context.Context, mint oauth.Mint, now time.Time) error {
+	return m.step("release", func() error { return m.Store.Release(ctx, mint, now) })
 }
 
 func (m *mortal) Void(ctx context.Context, hash string, o oauth.Outcome, at int64, queue ...notify.Message) error {
@@ -273,9 +273,9 @@ type flaky struct {
 	after bool // the release is on disk although it failed
 }
 
-func (f *flaky) Release(ctx context.Context, hash string, now time.Time) error {
+func (f *flaky) Release(ctx context.Context, mint oauth.Mint, now time.Time) error {
 	if f.after {
-		if err := f.Store.Release(ctx, hash, now); err != nil {
+		if err := f.Store.Release(ctx, mint, now); err != nil {
 			return err
 		}
 	}

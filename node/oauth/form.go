@@ -42,8 +42,7 @@ func parseForm(w http.ResponseWriter, r *http.Request) (form, error) {
 	if r.URL.RawQuery != "" || r.URL.ForceQuery {
 		return nil, invalidRequest("send the parameters in the body, not in the query")
 	}
-	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || media != "application/x-www-form-urlencoded" || len(r.Header.Values("Content-Type")) != 1 {
+	if !isForm(r.Header.Values("Content-Type")) {
 		f := invalidRequest("Content-Type must be application/x-www-form-urlencoded")
 		f.Status = http.StatusUnsupportedMediaType
 		return nil, f
@@ -61,6 +60,16 @@ func parseForm(w http.ResponseWriter, r *http.Request) (form, error) {
 		return nil, invalidRequest("the body ended early")
 	}
 	return parseParameters(string(body))
+}
+
+// isForm judges the Content-Type of a request.
+func isForm(types []string) bool {
+	const form = "application/x-www-form-urlencoded"
+	if len(types) != 1 || types[0] == form {
+		return len(types) == 1
+	}
+	media, _, err := mime.ParseMediaType(types[0])
+	return err == nil && media == form
 }
 
 // parseQuery reads the parameters of a GET.

@@ -87,14 +87,13 @@ func (s *Server) checkSite(ctx context.Context, f form, a *protocol.SignedAssert
 	return err
 }
 
-// aboutToken reads a request about one token: who asks, and the token's hash.
-func (s *Server) aboutToken(w http.ResponseWriter, r *http.Request, claim claimFunc) (who caller, hash string, err error) {
+// aboutToken reads a request about one token: who asks, and the token.
+func (s *Server) aboutToken(w http.ResponseWriter, r *http.Request, claim claimFunc) (who caller, token string, err error) {
 	f, err := parseForm(w, r)
 	if err != nil {
 		return who, "", err
 	}
-	token, err := f.need("token")
-	if err != nil {
+	if token, err = f.need("token"); err != nil {
 		return who, "", err
 	}
 	if who, err = s.caller(r, f, claim); err != nil {
@@ -103,19 +102,19 @@ func (s *Server) aboutToken(w http.ResponseWriter, r *http.Request, claim claimF
 	if who.client != nil && s.away(who.client) {
 		return who, "", unauthorizedClient("away from its home broker a client needs private_key_jwt for this")
 	}
-	return who, protocol.TokenHash(token), nil
+	return who, token, nil
 }
 
 // introspect is the introspection endpoint. It does not depend on the broker
 // being fresh, nor on its being able to write.
 func (s *Server) introspect(w http.ResponseWriter, r *http.Request) (any, error) {
-	who, hash, err := s.aboutToken(w, r, s.claimRecent)
+	who, token, err := s.aboutToken(w, r, s.claimRecent)
 	if err != nil {
 		return nil, err
 	}
-	answer, err := s.describeAccess(r.Context(), who, hash)
+	answer, err := s.describeAccess(r.Context(), who, token)
 	if errors.Is(err, registry.ErrNotFound) && who.client != nil {
-		answer, err = s.describeRefresh(r.Context(), who, hash)
+		answer, err = s.describeRefresh(r.Context(), who, protocol.TokenHash(token))
 	}
 	if errors.Is(err, registry.ErrNotFound) {
 		answer, err = introspection{}, nil
@@ -128,8 +127,8 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) (any, error)
 
 // describeAccess answers about an access token. registry.ErrNotFound: it is
 // not good, or not the caller's.
-func (s *Server) describeAccess(ctx context.Context, who caller, hash string) (introspection, error) {
-	t, err := s.cfg.Store.Token(ctx, hash)
+func (s *Server) describeAccess(ctx context.Context, who caller, token string) (introspection, error) {
+	t, _, err := s.accessToken(ctx, token)
 	switch {
 	case err != nil:
 		return introspection{}, err

@@ -13,7 +13,8 @@ import (
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
-// issue is the one path from a grant to a token: mint, notify, release.
+// issue is the one path from a grant to a token: mint, notify, release; where
+// there is nobody to notify, all in one (direct).
 func (s *Server) issue(ctx context.Context, o *offer) (*tokenAnswer, error) {
 	if err := s.localOnly(o.client.ID, o.site.Resource); err != nil {
 		return nil, err
@@ -26,24 +27,20 @@ func (s *Server) issue(ctx context.Context, o *offer) (*tokenAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
-	access, err := s.characters(m.Token, o.site.AccessTokenFormat)
+	m.SelfContained = selfContained(o.site, m.Token)
+	access, err := s.characters(m, o.site.AccessTokenFormat)
 	if err != nil {
 		return nil, err
 	}
 	m.Token.Hash = protocol.TokenHash(access)
-	err = s.cfg.Store.Mint(ctx, m)
-	if claim := (*ClaimError)(nil); errors.As(err, &claim) {
-		return nil, s.taken(ctx, o, claim)
-	}
-	if errors.Is(err, ErrSeen) {
-		return nil, invalidProof("jti was used before")
+	if o.site.EventsEndpoint == "" {
+		err = s.direct(ctx, o, m)
+	} else if err = s.claim(ctx, o, m); err == nil {
+		// From here on the token must come to an end of its own, whether or
+		// not the client still waits.
+		err = s.settle(context.WithoutCancel(ctx), o, m)
 	}
 	if err != nil {
-		return nil, err
-	}
-	// From here on the token must come to an end of its own, whether or not
-	// the client still waits.
-	if err := s.settle(context.WithoutCancel(ctx), o, m.Token); err != nil {
 		return nil, err
 	}
 	idToken, err := s.idToken(o, access)
@@ -58,6 +55,18 @@ func (s *Server) issue(ctx context.Context, o *offer) (*tokenAnswer, error) {
 		Scope:        m.Token.Scope,
 		IDToken:      idToken,
 	}, nil
+}
+
+// claim stores the mint, and says what it means that it cannot be.
+func (s *Server) claim(ctx context.Context, o *offer, m Mint) error {
+	err := s.cfg.Store.Mint(ctx, m)
+	if claim := (*ClaimError)(nil); errors.As(err, &claim) {
+		return s.taken(ctx, o, claim)
+	}
+	if errors.Is(err, ErrSeen) {
+		return invalidProof("jti was used before")
+	}
+	return err
 }
 
 // mint writes down what is to be stored, but for the hash of the access token.
@@ -103,27 +112,18 @@ func (s *Server) mint(o *offer, refresh string) (Mint, error) {
 }
 
 // settle tells the site of the pending token and releases it, or makes it void.
-func (s *Server) settle(ctx context.Context, o *offer, t Token) error {
+func (s *Server) settle(ctx context.Context, o *offer, m Mint) error {
+	t := m.Token
 	if err := s.acknowledged(ctx, o, t); err != nil {
 		return err
 	}
 	// A stop that came after the client was checked has either killed the
 	// pending token, so that it cannot be released, or is seen here.
-	state, err := s.cfg.Clients.State(ctx, o.client.ID)
-	if err == nil {
-		err = notStopped(state)
-	}
-	if err == nil && !state.Accepts(t.IssuedAt) {
-		err = invalidClient("the client was stopped a moment ago")
-	}
-	if err == nil && t.Subject != "" && t.Grant != "" {
-		_, err = s.person(ctx, t.Grant) // likewise for a grant that was ended here
-	}
-	if err != nil {
+	if err := s.stillGood(ctx, t); err != nil {
 		s.void(ctx, t)
 		return err
 	}
-	err = s.cfg.Store.Release(ctx, t.Hash, s.cfg.Now())
+	err := s.cfg.Store.Release(ctx, m, s.cfg.Now())
 	if err == nil {
 		return nil
 	}
@@ -139,12 +139,28 @@ func (s *Server) settle(ctx context.Context, o *offer, t Token) error {
 	return err
 }
 
+// stillGood looks once more at what may have ended while a token was minted:
+// the client, and a grant that a person gave here.
+func (s *Server) stillGood(ctx context.Context, t Token) error {
+	state, err := s.cfg.Clients.State(ctx, t.ClientID)
+	if err != nil {
+		return err
+	}
+	if err := notStopped(state); err != nil {
+		return err
+	}
+	if !state.Accepts(t.IssuedAt) {
+		return invalidClient("the client was stopped a moment ago")
+	}
+	if t.Subject != "" && t.Grant != "" {
+		_, err = s.person(ctx, t.Grant)
+	}
+	return err
+}
+
 // acknowledged pushes the event and judges the answer. Unless it returns nil,
 // the token is void, or will be within seconds.
 func (s *Server) acknowledged(ctx context.Context, o *offer, t Token) error {
-	if o.site.EventsEndpoint == "" {
-		return nil // the site asks by introspection, and gave the grant itself
-	}
 	answer := s.cfg.Sender.Deliver(ctx, s.issued(o, t))
 	switch {
 	case answer.Accepted:

@@ -39,6 +39,10 @@
 // the process dies anywhere in between, Recover does the latter at the next
 // start. docs/spec/token.md is the full description.
 //
+// A site that takes no notifications is not asked: it has signed a code, or
+// opted in by its metadata. There Store.Mint releases what it mints, and stores
+// no JWT without a grant (direct.go, selfcontained.go).
+//
 // # Whom it trusts
 //
 // Clients: the registrations that the replica verified, and what they sign or
@@ -149,6 +153,7 @@ type Server struct {
 	self       *sites.Site // this broker as what an app may ask for
 	nonces     *nonces
 	recent     *recent
+	vetted     vetted
 	byClient   *ratelimit.Limiter // failed authentications, by client and address
 	byRemote   *ratelimit.Limiter // failed authentications, by address
 	byUserCode *ratelimit.Limiter // wrong user codes, by address

@@ -90,8 +90,7 @@ func (s *Server) endpoint(f func(w http.ResponseWriter, r *http.Request) (any, e
 // more than any program. It reports whether the request was just the question.
 func forBrowsers(w http.ResponseWriter, r *http.Request) bool {
 	h := w.Header()
-	h.Set("Access-Control-Allow-Origin", "*")
-	h.Set("Access-Control-Expose-Headers", "DPoP-Nonce, Retry-After, WWW-Authenticate, "+RequestIDHeader)
+	setAll(h, headersForBrowsers)
 	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 		return false
 	}
@@ -129,16 +128,38 @@ const RequestIDHeader = "X-Request-Id"
 // 9700, section 4.2.4 and 4.16) and returns the id of the request.
 func begin(w http.ResponseWriter) string {
 	h := w.Header()
-	h.Set("Cache-Control", "no-store")
-	h.Set("Pragma", "no-cache")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
+	setAll(h, headersOfAll)
 	id := h.Get(RequestIDHeader)
 	if id == "" {
 		id = registry.NewID()
 		h.Set(RequestIDHeader, id)
 	}
 	return id
+}
+
+// header is a header whose value is the same in all answers: it is written down
+// once, and never changed.
+type header struct {
+	name  string // as net/http spells it
+	value []string
+}
+
+var headersOfAll = []header{
+	{"Cache-Control", []string{"no-store"}},
+	{"Pragma", []string{"no-cache"}},
+	{"Referrer-Policy", []string{"no-referrer"}},
+	{"X-Content-Type-Options", []string{"nosniff"}},
+	{"X-Frame-Options", []string{"DENY"}},
+	{"Content-Security-Policy", []string{"default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"}},
+}
+
+var headersForBrowsers = []header{
+	{"Access-Control-Allow-Origin", []string{"*"}},
+	{"Access-Control-Expose-Headers", []string{"DPoP-Nonce, Retry-After, WWW-Authenticate, " + RequestIDHeader}},
+}
+
+func setAll(h http.Header, all []header) {
+	for _, one := range all {
+		h[one.name] = one.value
+	}
 }

@@ -89,12 +89,19 @@ type OneTime struct {
 
 // Mint is one access token to be, with all that comes and goes with it.
 type Mint struct {
-	Token   Token    // State is ignored: it becomes pending
+	Token   Token    // State is ignored: it becomes pending, or released
 	Code    *OneTime // claimed; nil: no code is redeemed
 	Rotate  string   // hash of the refresh token that is claimed; empty: none
 	Family  *Family  // the new family; nil on refresh and without a grant
 	Refresh *Refresh // the new refresh token, dead before the release; nil: none
 	Proof   *OneTime // jti of a DPoP proof, used in any case that commits; nil: none
+
+	// ReleasedAt, where it is set, says that nobody is asked: the token is
+	// released by the mint itself, at that time.
+	ReleasedAt time.Time
+	// SelfContained says that the token is not to be stored: what m redeems is
+	// claimed, as for a token that was released.
+	SelfContained bool
 }
 
 // MaxTries is how often a code may be redeemed while the site does not answer.
@@ -177,12 +184,13 @@ type Logins interface {
 type Minter interface {
 	// Mint claims what m redeems and stores its token, pending. Of any number
 	// of concurrent calls with one code or one refresh token, one succeeds;
-	// the others get a *ClaimError. ErrSeen: the proof was used before.
+	// the others get a *ClaimError. ErrSeen: the proof was used before. With
+	// ReleasedAt all that Release does is done in the same step.
 	Mint(ctx context.Context, m Mint) error
-	// Release turns the token from pending to released, its code to used, and
-	// its refresh token from dead to live, now. ErrNotPending: it was not
-	// pending, and nothing changed.
-	Release(ctx context.Context, hash string, now time.Time) error
+	// Release turns the token of a mint from pending to released, its code to
+	// used, and its refresh token from dead to live, now. ErrNotPending: it was
+	// not pending, and nothing changed.
+	Release(ctx context.Context, m Mint, now time.Time) error
 	// Use notes a use of a released token whose Uses says something, in whole
 	// seconds. ErrSeen: it was used as often, or as long, as it may be.
 	Use(ctx context.Context, hash string, now int64) error
@@ -203,6 +211,9 @@ type Reader interface {
 // even the time of the first, and queues nothing.
 type Revoker interface {
 	RevokeToken(ctx context.Context, hash string, at int64, reason string, queue ...notify.Message) error
+	// RevokeSelfContained stores a token that is not stored, as revoked, for as
+	// long as it would have lived.
+	RevokeSelfContained(ctx context.Context, t Token, at int64, reason string, queue ...notify.Message) error
 	// RevokeFamily kills the family and all its tokens that are pending or
 	// released and not expired at the time; message makes the event for each.
 	RevokeFamily(ctx context.Context, id string, at int64, reason string, message func(Token) notify.Message) error

@@ -102,7 +102,8 @@ func (r *Report) checkClock(header http.Header, now time.Time) {
 // checkEvents sends what no site can accept and expects to be told so.
 func (d *Directory) checkEvents(ctx context.Context, r *Report, endpoint string) {
 	if endpoint == "" {
-		r.add("there is no comity_events_endpoint", "add it, or logins of this site cannot be acknowledged")
+		r.add("there is no comity_events_endpoint", "add it, or the site must ask by introspection; "+
+			"tokens without a grant then need comity_direct_grants, see docs/spec/site-metadata.md")
 		return
 	}
 	if err := d.probe(ctx, endpoint); err != nil {

@@ -49,8 +49,10 @@ func (d *Directory) Refresh(ctx context.Context, resource string) (*Site, error)
 }
 
 func (d *Directory) lookup(ctx context.Context, resource string, age time.Duration) (*Site, error) {
-	if err := protocol.CheckResource(resource); err != nil {
-		return nil, err
+	if !d.met(resource) {
+		if err := protocol.CheckResource(resource); err != nil {
+			return nil, err
+		}
 	}
 	if err := d.Permitted(ctx, resource); err != nil {
 		return nil, err
@@ -71,6 +73,13 @@ func (d *Directory) lookup(ctx context.Context, resource string, age time.Durati
 		return nil, err
 	}
 	return e.site, nil
+}
+
+// met reports whether the site is in memory: then it has the name of one.
+func (d *Directory) met(resource string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.entries[resource] != nil
 }
 
 // delegated checks that the site knows this broker.

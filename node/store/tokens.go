@@ -6,7 +6,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/comity-network/comity/internal/groupcommit"
@@ -23,6 +22,7 @@ var _ oauth.Store = (*Store)(nil)
 
 // Mint implements oauth.Minter.
 func (s *Store) Mint(ctx context.Context, m oauth.Mint) error {
+	states := statesOf(m)
 	return s.writeTokens(ctx, func(tx *groupcommit.Tx) error {
 		if m.Proof != nil {
 			if err := claimSeen(tx, *m.Proof); err != nil {
@@ -32,31 +32,45 @@ func (s *Store) Mint(ctx context.Context, m oauth.Mint) error {
 		code := ""
 		if m.Code != nil {
 			code = m.Code.Key
-			if err := claimCode(tx, m); err != nil {
+			if err := claimCode(tx, m, states); err != nil {
 				return err
 			}
 		}
 		if m.Rotate != "" {
-			if err := claimRefresh(tx, m); err != nil {
+			if err := claimRefresh(tx, m, states); err != nil {
 				return err
 			}
 		}
-		return insertMint(tx, m, code)
+		if m.SelfContained {
+			return nil
+		}
+		return insertMint(tx, m, code, states)
 	})
 }
 
+// states are what becomes of the rows of a mint.
+type states struct {
+	token, refresh, claimed, rotated string
+	usedMS                           int64 // of what is claimed; 0: not yet
+}
+
+func statesOf(m oauth.Mint) states {
+	if m.ReleasedAt.IsZero() {
+		return states{"pending", "pending", "claimed", "claimed", 0}
+	}
+	return states{"released", "live", "used", "rotated", m.ReleasedAt.UnixMilli()}
+}
+
 // claimCode claims a code that was never seen, or that is open again.
-func claimCode(tx *groupcommit.Tx, m oauth.Mint) error {
-	var tries int
-	err := tx.QueryRow(`
-		INSERT INTO codes (key, state, token, family, tries, expires_at)
-		VALUES ($1, 'claimed', $2, $3, 1, $4)
+func claimCode(tx *groupcommit.Tx, m oauth.Mint, s states) error {
+	claimed, err := changes(tx.Exec(`
+		INSERT INTO codes (key, state, token, family, tries, expires_at, used_ms)
+		VALUES ($1, $6, $2, $3, 1, $4, $7)
 		ON CONFLICT (key) DO UPDATE
-		SET state = 'claimed', token = excluded.token, family = excluded.family, tries = codes.tries + 1
-		WHERE codes.state = 'open' AND codes.tries < $5
-		RETURNING tries`,
-		m.Code.Key, m.Token.Hash, m.Token.Family, m.Code.ExpiresAt, oauth.MaxTries).Scan(&tries)
-	if !errors.Is(err, sql.ErrNoRows) {
+		SET state = excluded.state, token = excluded.token, family = excluded.family, tries = codes.tries + 1, used_ms = excluded.used_ms
+		WHERE codes.state = 'open' AND codes.tries < $5`,
+		m.Code.Key, m.Token.Hash, m.Token.Family, m.Code.ExpiresAt, oauth.MaxTries, s.claimed, s.usedMS))
+	if err != nil || claimed {
 		return err
 	}
 	var state, family string
@@ -70,21 +84,17 @@ func claimCode(tx *groupcommit.Tx, m oauth.Mint) error {
 }
 
 // claimRefresh claims a live refresh token of a living family.
-func claimRefresh(tx *groupcommit.Tx, m oauth.Mint) error {
-	var family string
-	err := tx.QueryRow(`
-		UPDATE refresh_tokens SET state = 'claimed', used_by = $1
+func claimRefresh(tx *groupcommit.Tx, m oauth.Mint, s states) error {
+	claimed, err := changes(tx.Exec(`
+		UPDATE refresh_tokens SET state = $4, used_by = $1, used_ms = $5
 		WHERE hash = $2 AND state = 'live' AND expires_at > $3 AND EXISTS (
 			SELECT 1 FROM families f
-			WHERE f.id = refresh_tokens.family AND f.revoked_at = 0 AND f.expires_at > $3)
-		RETURNING family`, m.Token.Hash, m.Rotate, m.Token.IssuedAt).Scan(&family)
-	if err == nil && family != m.Token.Family {
-		return fmt.Errorf("refresh token belongs to another family")
-	}
-	if !errors.Is(err, sql.ErrNoRows) {
+			WHERE f.id = refresh_tokens.family AND f.id = $6 AND f.revoked_at = 0 AND f.expires_at > $3)`,
+		m.Token.Hash, m.Rotate, m.Token.IssuedAt, s.rotated, s.usedMS, m.Token.Family))
+	if err != nil || claimed {
 		return err
 	}
-	var state string
+	var state, family string
 	var used int64
 	err = tx.QueryRow(`SELECT state, family, used_ms FROM refresh_tokens WHERE hash = $1`, m.Rotate).
 		Scan(&state, &family, &used)
@@ -93,6 +103,9 @@ func claimRefresh(tx *groupcommit.Tx, m oauth.Mint) error {
 	}
 	if err != nil {
 		return err
+	}
+	if family != m.Token.Family {
+		return errors.New("refresh token belongs to another family")
 	}
 	return claimError(state, family, used)
 }
@@ -108,7 +121,7 @@ func claimError(state, family string, usedMS int64) error {
 	return &oauth.ClaimError{State: oauth.ClaimSpent}
 }
 
-func insertMint(tx *groupcommit.Tx, m oauth.Mint, code string) error {
+func insertMint(tx *groupcommit.Tx, m oauth.Mint, code string, s states) error {
 	if f := m.Family; f != nil {
 		_, err := tx.Exec(`
 			INSERT INTO families (id, client, home, site, grant_id, scope, jkt, created_at, expires_at, subject)
@@ -121,8 +134,8 @@ func insertMint(tx *groupcommit.Tx, m oauth.Mint, code string) error {
 	if r := m.Refresh; r != nil {
 		_, err := tx.Exec(`
 			INSERT INTO refresh_tokens (hash, family, issued_at, expires_at, state, token)
-			VALUES ($1, $2, $3, $4, 'pending', $5)`,
-			r.Hash, r.Family, r.IssuedAt, r.ExpiresAt, m.Token.Hash)
+			VALUES ($1, $2, $3, $4, $6, $5)`,
+			r.Hash, r.Family, r.IssuedAt, r.ExpiresAt, m.Token.Hash, s.refresh)
 		if err != nil {
 			return err
 		}
@@ -130,50 +143,40 @@ func insertMint(tx *groupcommit.Tx, m oauth.Mint, code string) error {
 	t := m.Token
 	_, err := tx.Exec(`
 		INSERT INTO tokens (hash, type, jkt, client, home, site, scope, family, grant_id, issued_at, expires_at, state, code, rotates, subject, uses)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'pending', $12, $13, $14, $15)`,
-		t.Hash, t.Type, t.JKT, t.ClientID, t.Home, t.Site, t.Scope, t.Family, t.Grant, t.IssuedAt, t.ExpiresAt, code, m.Rotate, t.Subject, t.Uses)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $16, $12, $13, $14, $15)`,
+		t.Hash, t.Type, t.JKT, t.ClientID, t.Home, t.Site, t.Scope, t.Family, t.Grant, t.IssuedAt, t.ExpiresAt, code, m.Rotate, t.Subject, t.Uses, s.token)
 	return err
 }
 
 // Release implements oauth.Minter.
-func (s *Store) Release(ctx context.Context, hash string, now time.Time) error {
+func (s *Store) Release(ctx context.Context, m oauth.Mint, now time.Time) error {
 	return s.writeTokens(ctx, func(tx *groupcommit.Tx) error {
-		var code, rotates, family string
-		err := tx.QueryRow(`
-			UPDATE tokens SET state = 'released' WHERE hash = $1 AND state = 'pending'
-			RETURNING code, rotates, family`, hash).Scan(&code, &rotates, &family)
-		if errors.Is(err, sql.ErrNoRows) {
-			return oauth.ErrNotPending
-		}
-		if err != nil {
-			return err
+		released, err := changes(tx.Exec(`UPDATE tokens SET state = 'released' WHERE hash = $1 AND state = 'pending'`, m.Token.Hash))
+		if err == nil && !released {
+			err = oauth.ErrNotPending
 		}
 		ms := now.UnixMilli()
-		if code != "" {
-			err = exec(tx, `UPDATE codes SET state = 'used', used_ms = $1 WHERE key = $2`, ms, code)
+		if err == nil && m.Code != nil {
+			err = exec(tx, `UPDATE codes SET state = 'used', used_ms = $1 WHERE key = $2`, ms, m.Code.Key)
 		}
-		if err == nil && rotates != "" {
-			err = exec(tx, `UPDATE refresh_tokens SET state = 'rotated', used_ms = $1 WHERE hash = $2`, ms, rotates)
+		if err == nil && m.Rotate != "" {
+			err = exec(tx, `UPDATE refresh_tokens SET state = 'rotated', used_ms = $1 WHERE hash = $2`, ms, m.Rotate)
 		}
-		if err != nil || family == "" { // without a family there is no refresh token
-			return err
+		if err == nil && m.Refresh != nil {
+			err = exec(tx, `UPDATE refresh_tokens SET state = 'live' WHERE hash = $1 AND state = 'pending'`, m.Refresh.Hash)
 		}
-		return exec(tx, `UPDATE refresh_tokens SET state = 'live' WHERE token = $1 AND state = 'pending'`, hash)
+		return err
 	})
 }
 
 // Use implements oauth.Minter.
 func (s *Store) Use(ctx context.Context, hash string, now int64) error {
 	return s.writeTokens(ctx, func(tx *groupcommit.Tx) error {
-		result, err := tx.Exec(`
+		used, err := changes(tx.Exec(`
 			UPDATE tokens SET used_at = CASE WHEN used_at = 0 THEN $1 ELSE used_at END
 			WHERE hash = $2 AND state = 'released' AND (used_at = 0 OR uses = $3 AND used_at > $4)`,
-			now, hash, protocol.UseWindow, now-protocol.UseWindowSeconds)
-		if err != nil {
-			return err
-		}
-		n, err := result.RowsAffected()
-		if err == nil && n == 0 {
+			now, hash, protocol.UseWindow, now-protocol.UseWindowSeconds))
+		if err == nil && !used {
 			return oauth.ErrSeen
 		}
 		return err
@@ -197,7 +200,7 @@ func (s *Store) Void(ctx context.Context, hash string, o oauth.Outcome, at int64
 		if err != nil {
 			return err
 		}
-		if err := exec(tx, `DELETE FROM refresh_tokens WHERE token = $1 AND state = 'pending'`, hash); err != nil {
+		if err := exec(tx, `DELETE FROM refresh_tokens WHERE family = $1 AND token = $2 AND state = 'pending'`, family, hash); err != nil {
 			return err
 		}
 		if o == oauth.Refused {
@@ -224,7 +227,7 @@ func (s *Store) refuse(tx *groupcommit.Tx, code, family string, at int64) error 
 	if family == "" {
 		return nil
 	}
-	_, err = s.revoke(tx, at, "refused", `family = $3`, family)
+	_, err = s.revoke(tx, at, "refused", `family = $3 AND family <> ''`, family)
 	return err
 }
 
@@ -244,4 +247,14 @@ func undo(tx *groupcommit.Tx, code, rotates, family string) error {
 func exec(tx *groupcommit.Tx, query string, args ...any) error {
 	_, err := tx.Exec(query, args...)
 	return err
+}
+
+// changes reports whether a statement has changed anything. It costs a fraction
+// of RETURNING, for which SQLite makes a table.
+func changes(result sql.Result, err error) (bool, error) {
+	if err != nil {
+		return false, err
+	}
+	n, err := result.RowsAffected()
+	return n > 0, err
 }

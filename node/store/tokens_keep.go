@@ -15,12 +15,8 @@ func (s *Store) Claim(ctx context.Context, id oauth.OneTime) error {
 }
 
 func claimSeen(tx *groupcommit.Tx, id oauth.OneTime) error {
-	result, err := tx.Exec(`INSERT INTO seen (id, expires_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING`, id.Key, id.ExpiresAt)
-	if err != nil {
-		return err
-	}
-	n, err := result.RowsAffected()
-	if err == nil && n == 0 {
+	fresh, err := changes(tx.Exec(`INSERT INTO seen (id, expires_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING`, id.Key, id.ExpiresAt))
+	if err == nil && !fresh {
 		return oauth.ErrSeen
 	}
 	return err

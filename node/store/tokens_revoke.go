@@ -40,8 +40,23 @@ func (s *Store) revokeMany(tx *groupcommit.Tx, at int64, reason, condition strin
 // RevokeToken implements oauth.Revoker.
 func (s *Store) RevokeToken(ctx context.Context, hash string, at int64, reason string, queue ...notify.Message) error {
 	return s.writeTokens(ctx, func(tx *groupcommit.Tx) error {
-		dead, err := s.revoke(tx, at, reason, `hash = $3`, hash)
-		if err != nil || len(dead) == 0 {
+		tx.Ended(func() { s.tokens.forget(hash) })
+		dead, err := changes(tx.Exec(revokeTokens+`hash = $3`, at, reason, hash))
+		if err != nil || !dead {
+			return err
+		}
+		return s.enqueue(tx, queue...)
+	})
+}
+
+// RevokeSelfContained implements oauth.Revoker.
+func (s *Store) RevokeSelfContained(ctx context.Context, t oauth.Token, at int64, reason string, queue ...notify.Message) error {
+	return s.writeTokens(ctx, func(tx *groupcommit.Tx) error {
+		dead, err := changes(tx.Exec(`
+			INSERT INTO tokens (hash, type, jkt, client, home, site, scope, family, grant_id, issued_at, expires_at, state, code, rotates, subject, revoked_at, reason)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, '', '', $8, $9, 'revoked', '', '', $10, $11, $12) ON CONFLICT (hash) DO NOTHING`,
+			t.Hash, t.Type, t.JKT, t.ClientID, t.Home, t.Site, t.Scope, t.IssuedAt, t.ExpiresAt, t.Subject, at, reason))
+		if err != nil || !dead {
 			return err
 		}
 		return s.enqueue(tx, queue...)
@@ -58,7 +73,7 @@ func (s *Store) RevokeFamily(ctx context.Context, id string, at int64, reason st
 		if err != nil {
 			return err
 		}
-		dead, err := s.revoke(tx, at, reason, `family = $3 AND expires_at > $1`, id)
+		dead, err := s.revoke(tx, at, reason, `family = $3 AND family <> '' AND expires_at > $1`, id)
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ package protocol_test
 import (
 	"os"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,7 +34,13 @@ func TestDocsExamples(t *testing.T) {
 	if err != nil || !m.Delegates(issuer) {
 		t.Errorf("metadata: %+v, %v", m, err)
 	}
-	keys, err := protocol.ParseJWKS([]byte(block(t, "site-metadata.md", "json", 1)))
+	whole := strings.TrimSuffix(strings.TrimSpace(block(t, "site-metadata.md", "json", 0)), "}") + "," +
+		strings.TrimPrefix(strings.TrimSpace(block(t, "site-metadata.md", "json", 1)), "{")
+	m, err = protocol.ParseSiteMetadata([]byte(whole), resource)
+	if err != nil || !m.AllowsDirect("https://broker.example", "client_credentials") {
+		t.Errorf("the site that has opted in: %v", err)
+	}
+	keys, err := protocol.ParseJWKS([]byte(block(t, "site-metadata.md", "json", 2)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,17 +20,22 @@ type eventClaims struct {
 	Events   map[string]json.RawMessage `json:"events"`
 }
 
+// writtenClaims are eventClaims as they are written.
+type writtenClaims struct {
+	Issuer   string         `json:"iss"`
+	Audience string         `json:"aud"`
+	ID       string         `json:"jti"`
+	IssuedAt int64          `json:"iat"`
+	Events   map[string]any `json:"events"`
+}
+
 // MarshalJSON writes the claims of e as they are signed.
 func (e Event) MarshalJSON() ([]byte, error) {
 	uri, body := e.body()
 	if uri == "" {
 		return nil, errors.New("event: not exactly one event is set")
 	}
-	raw, err := encode(body)
-	if err != nil {
-		return nil, err
-	}
-	return encode(eventClaims{e.Issuer, e.Audience, e.ID, e.IssuedAt, map[string]json.RawMessage{uri: raw}})
+	return encode(writtenClaims{e.Issuer, e.Audience, e.ID, e.IssuedAt, map[string]any{uri: body}})
 }
 
 // UnmarshalJSON reads the claims of an event and checks all of them but iat,

@@ -48,6 +48,9 @@ const (
 	maxIDBytes = 64
 	// maxScopes bounds the words of one scope.
 	maxScopes = 100
+	// maxDirectGrants bounds the grant types that a site allows one broker.
+	// There are three today.
+	maxDirectGrants = 16
 	// maxStateBytes bounds state: applications keep a signed cookie in it.
 	maxStateBytes = 2048
 	// maxNonceBytes bounds nonce and sub (OpenID Connect Core, section 2).

@@ -8,10 +8,11 @@ import (
 	"slices"
 
 	"github.com/comity-network/comity/internal/strictjson"
+	"github.com/comity-network/comity/registry"
 )
 
 // SiteMetadata are the protected resource metadata (RFC 9728) of a site, with
-// four members of ours. All URLs but the servers are of the resource's origin.
+// members of ours. All URLs but the servers are of the resource's origin.
 type SiteMetadata struct {
 	Resource string `json:"resource"`
 	// AuthorizationServers are the issuers that the site delegates to, the
@@ -32,6 +33,10 @@ type SiteMetadata struct {
 	AccessTokenFormat string `json:"comity_access_token_format,omitempty"`
 	// LimitsUses says that the site enforces TokenIssued.Uses.
 	LimitsUses bool `json:"comity_limits_token_uses,omitempty"`
+	// DirectGrants are the grant types without a grant of the site by which
+	// each of its brokers, by issuer, may mint for it. They count where there
+	// is no EventsEndpoint; elsewhere the site is asked about each token.
+	DirectGrants map[string][]string `json:"comity_direct_grants,omitempty"`
 }
 
 // ParseSiteMetadata checks the metadata document that was fetched for
@@ -76,6 +81,9 @@ func (m *SiteMetadata) Check() error {
 	if err := m.checkEndpoints(); err != nil {
 		return err
 	}
+	if err := m.checkDirectGrants(); err != nil {
+		return fmt.Errorf("comity_direct_grants: %w", err)
+	}
 	switch m.AccessTokenFormat {
 	case "", FormatOpaque, FormatJWT:
 	default:
@@ -119,6 +127,28 @@ func (m *SiteMetadata) checkEndpoints() error {
 	return nil
 }
 
+// checkDirectGrants judges the form. Grant types that are not known are let
+// pass and count for nothing: a later version may know them.
+func (m *SiteMetadata) checkDirectGrants() error {
+	for issuer, grants := range m.DirectGrants {
+		switch {
+		case !m.Delegates(issuer):
+			return fmt.Errorf("%.80q is not in authorization_servers", issuer)
+		case len(grants) == 0 || len(grants) > maxDirectGrants:
+			return fmt.Errorf("%s has %d grant types, expected 1 to %d", issuer, len(grants), maxDirectGrants)
+		}
+		for i, grant := range grants {
+			if err := checkURI("grant type", grant); err != nil {
+				return fmt.Errorf("%s: %w", issuer, err)
+			}
+			if slices.Contains(grants[:i], grant) {
+				return fmt.Errorf("%s has %s twice", issuer, grant)
+			}
+		}
+	}
+	return nil
+}
+
 func checkScopes(scopes []string) error {
 	if len(scopes) > maxScopes {
 		return fmt.Errorf("scopes_supported has %d entries, at most %d are allowed", len(scopes), maxScopes)
@@ -129,6 +159,16 @@ func checkScopes(scopes []string) error {
 		}
 	}
 	return nil
+}
+
+// AllowsDirect reports whether the broker issuer may mint by a grant type that
+// needs no grant of the site, without asking.
+func (m *SiteMetadata) AllowsDirect(issuer, grantType string) bool {
+	switch grantType {
+	case registry.GrantClientCredentials, registry.GrantSAML2Bearer, registry.GrantJWTBearer:
+		return slices.Contains(m.DirectGrants[issuer], grantType)
+	}
+	return false
 }
 
 // Delegates reports whether the site delegates to issuer.

@@ -48,6 +48,14 @@ func TestSiteMetadata(t *testing.T) {
 		"user info":        func(m *protocol.SiteMetadata) { m.EventsEndpoint = "https://wiki.example@evil.example/e" },
 		"backslash":        func(m *protocol.SiteMetadata) { m.EventsEndpoint = `https://wiki.example\@evil.example/e` },
 		"javascript":       func(m *protocol.SiteMetadata) { m.AuthorizationEndpoint = "javascript:alert(1)" },
+		"direct, stranger": func(m *protocol.SiteMetadata) { m.DirectGrants = direct("https://third.example", "client_credentials") },
+		"direct, none":     func(m *protocol.SiteMetadata) { m.DirectGrants = direct(issuer) },
+		"direct, empty":    func(m *protocol.SiteMetadata) { m.DirectGrants = direct(issuer, "") },
+		"direct, twice": func(m *protocol.SiteMetadata) {
+			m.DirectGrants = direct(issuer, "client_credentials", "client_credentials")
+		},
+		"direct, 17":       func(m *protocol.SiteMetadata) { m.DirectGrants = direct(issuer, many(17)...) },
+		"direct, control":  func(m *protocol.SiteMetadata) { m.DirectGrants = direct(issuer, "client\ncredentials") },
 		"scope with a gap": func(m *protocol.SiteMetadata) { m.ScopesSupported = []string{"a b"} },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -62,6 +70,55 @@ func TestSiteMetadata(t *testing.T) {
 	polled := metadata()
 	polled.EventsEndpoint = ""
 	wantError(t, polled.Check())
+}
+
+func direct(issuer string, grants ...string) map[string][]string {
+	return map[string][]string{issuer: grants}
+}
+
+// What a site has opted in to, it has for one broker and for what is known.
+func TestDirectGrants(t *testing.T) {
+	read := func(member string) (*protocol.SiteMetadata, error) {
+		m := metadata()
+		m.EventsEndpoint = ""
+		raw, err := json.Marshal(m)
+		wantError(t, err)
+		return protocol.ParseSiteMetadata([]byte(strings.TrimSuffix(string(raw), "}")+`,"comity_direct_grants":`+member+"}"), resource)
+	}
+	const saml, bearer = "urn:ietf:params:oauth:grant-type:saml2-bearer", "urn:ietf:params:oauth:grant-type:jwt-bearer"
+	m, err := read(`{"` + issuer + `":["client_credentials","` + bearer + `","authorization_code","urn:example:later"]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		issuer, grant string
+		want          bool
+	}{
+		{issuer, "client_credentials", true},
+		{issuer, bearer, true},
+		{issuer, saml, false},
+		{issuer, "authorization_code", false}, // needs a grant, whatever the site says
+		{issuer, "urn:example:later", false},
+		{issuer, "", false},
+		{"https://second.example", "client_credentials", false},
+		{"", "client_credentials", false},
+	} {
+		if got := m.AllowsDirect(tt.issuer, tt.grant); got != tt.want {
+			t.Errorf("%s by %s: %v", tt.grant, tt.issuer, got)
+		}
+	}
+	for name, member := range map[string]string{
+		"a list": `["client_credentials"]`, "a string": `"client_credentials"`, "true": `true`,
+		"a string of one": `{"` + issuer + `":"client_credentials"}`, "a number": `{"` + issuer + `":[1]}`,
+		"the broker twice": `{"` + issuer + `":["client_credentials"],"` + issuer + `":["` + saml + `"]}`,
+	} {
+		if _, err := read(member); err == nil {
+			t.Errorf("%s was taken", name)
+		}
+	}
+	if m, err := read(`{}`); err != nil || m.AllowsDirect(issuer, "client_credentials") {
+		t.Errorf("an empty object: %v", err)
+	}
 }
 
 func many(n int) []string {

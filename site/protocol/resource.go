@@ -22,13 +22,10 @@ const wellKnown = "/.well-known/oauth-protected-resource"
 // default port, dot segment or slash at the end. For development http is
 // accepted when the host is localhost or a loopback or private address.
 func CheckResource(resource string) error {
-	if err := checkEndpoint(resource); err != nil {
-		return fmt.Errorf("resource: %w", err)
-	}
-	u, err := url.Parse(resource)
+	u, err := parseEndpoint(resource)
 	switch {
 	case err != nil:
-		return errors.New("resource: not a URL")
+		return fmt.Errorf("resource: %w", err)
 	case u.RawQuery != "" || u.ForceQuery:
 		return errors.New("resource: has a query")
 	case strings.HasSuffix(u.Path, "/"):
@@ -39,30 +36,35 @@ func CheckResource(resource string) error {
 
 // checkEndpoint checks an absolute URL that a broker or a browser will visit.
 func checkEndpoint(s string) error {
+	_, err := parseEndpoint(s)
+	return err
+}
+
+func parseEndpoint(s string) (*url.URL, error) {
 	if err := checkURI("URL", s); err != nil {
-		return err
+		return nil, err
 	}
 	u, err := url.Parse(s)
 	if err != nil {
-		return errors.New("not a URL")
+		return nil, errors.New("not a URL")
 	}
 	switch {
 	case u.Scheme != "https" && !(u.Scheme == "http" && isLocal(u.Hostname())):
-		return errors.New("not an https URL")
+		return nil, errors.New("not an https URL")
 	case u.Host == "" || u.Hostname() == "" || u.Opaque != "":
-		return errors.New("has no host")
+		return nil, errors.New("has no host")
 	case u.User != nil:
-		return errors.New("has user info")
+		return nil, errors.New("has user info")
 	case u.Fragment != "":
-		return errors.New("has a fragment")
+		return nil, errors.New("has a fragment")
 	case u.Host != strings.ToLower(u.Host) || !isHost(u):
-		return errors.New("its host is not in the plain lower-case spelling")
+		return nil, errors.New("its host is not in the plain lower-case spelling")
 	case u.Path != "" && u.Path != path.Clean(u.Path)+trailingSlash(u.Path):
-		return errors.New("its path has empty or dot segments")
+		return nil, errors.New("its path has empty or dot segments")
 	case u.String() != s:
-		return errors.New("not in the usual spelling")
+		return nil, errors.New("not in the usual spelling")
 	}
-	return nil
+	return u, nil
 }
 
 func trailingSlash(p string) string {

@@ -25,15 +25,13 @@ func ParseScope(scope string) ([]string, error) {
 	if len(words) > maxScopes {
 		return nil, fmt.Errorf("scope has %d words, at most %d are allowed", len(words), maxScopes)
 	}
-	seen := make(map[string]bool, len(words))
-	for _, w := range words {
+	for i, w := range words {
 		if !isScopeWord(w) {
 			return nil, errors.New("scope is not words of printable ASCII, without quotes and backslashes, separated by one space")
 		}
-		if seen[w] {
+		if slices.Contains(words[:i], w) {
 			return nil, fmt.Errorf("scope names %q twice", w)
 		}
-		seen[w] = true
 	}
 	return words, nil
 }

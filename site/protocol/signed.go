@@ -38,6 +38,9 @@ func open(token string, rules jws.Rules, claims any) (envelope, error) {
 	if m.KeyID == "" || len(m.KeyID) > maxIDBytes {
 		return envelope{}, errors.New("header names no kid")
 	}
+	if event, ok := claims.(*Event); ok { // reads itself, as strictly
+		return envelope{m}, event.UnmarshalJSON(m.Payload)
+	}
 	return envelope{m}, strictjson.Unmarshal(m.Payload, claims)
 }
 

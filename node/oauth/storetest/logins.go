@@ -88,7 +88,7 @@ func testUseOnce(t *testing.T, s Opened) {
 	if err := s.Use(ctx, m.Token.Hash, now); !errors.Is(err, oauth.ErrSeen) {
 		t.Errorf("a pending token is used: %v", err)
 	}
-	must(t, s.Release(ctx, m.Token.Hash, at(now)))
+	must(t, s.Release(ctx, m, at(now)))
 	if got, err := s.Token(ctx, m.Token.Hash); err != nil || got.Uses != protocol.UseOnce {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -143,7 +143,7 @@ func testRevokeGrant(t *testing.T, s Opened) {
 	if n := len(s.Queue()); n != 2 {
 		t.Errorf("%d events after a second time", n)
 	}
-	if err := s.Release(ctx, pending.Token.Hash, at(now)); !errors.Is(err, oauth.ErrNotPending) {
+	if err := s.Release(ctx, pending, at(now)); !errors.Is(err, oauth.ErrNotPending) {
 		t.Errorf("a revoked token is released: %v", err)
 	}
 }

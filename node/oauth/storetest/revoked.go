@@ -58,7 +58,7 @@ func testRevokeFamilyPending(t *testing.T, s Opened) {
 	next := rotate(m)
 	must(t, s.Mint(ctx, next))
 	must(t, s.RevokeFamily(ctx, m.Family.ID, now, "reuse", about))
-	if err := s.Release(ctx, next.Token.Hash, at(now)); !errors.Is(err, oauth.ErrNotPending) {
+	if err := s.Release(ctx, next, at(now)); !errors.Is(err, oauth.ErrNotPending) {
 		t.Errorf("release: %v", err)
 	}
 }
@@ -119,7 +119,7 @@ func testStopClient(t *testing.T, s Opened) {
 	if state(t, s, young.Token.Hash) != oauth.TokenRevoked || state(t, s, foreign.Token.Hash) != oauth.TokenReleased {
 		t.Error("not exactly the client's tokens ended")
 	}
-	if err := s.Release(ctx, pending.Token.Hash, at(now)); !errors.Is(err, oauth.ErrNotPending) {
+	if err := s.Release(ctx, pending, at(now)); !errors.Is(err, oauth.ErrNotPending) {
 		t.Errorf("release of a stopped client's token: %v", err)
 	}
 	if n, err = s.StopClient(ctx, oauth.Stop{ClientID: client, Cutoff: now + 1<<40, At: now}, message); n != 0 || err != nil {

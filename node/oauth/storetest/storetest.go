@@ -36,6 +36,9 @@ type Opened struct {
 func Run(t *testing.T, open func(t *testing.T) Opened) {
 	for name, test := range map[string]func(*testing.T, Opened){
 		"Release":              testRelease,
+		"Direct":               testDirect,
+		"DirectOnce":           testDirectOnce,
+		"SelfContained":        testSelfContained,
 		"CodeOnce":             testCodeOnce,
 		"RefreshOnce":          testRefreshOnce,
 		"ClaimOnce":            testClaimOnce,
@@ -119,7 +122,7 @@ func must(t *testing.T, err error) {
 func released(t *testing.T, s oauth.Store, m oauth.Mint) oauth.Mint {
 	t.Helper()
 	must(t, s.Mint(ctx, m))
-	must(t, s.Release(ctx, m.Token.Hash, at(now)))
+	must(t, s.Release(ctx, m, at(now)))
 	return m
 }
 
@@ -164,7 +167,7 @@ func testRelease(t *testing.T, s Opened) {
 		t.Errorf("before the release: refresh %+v, family %+v", r, f)
 	}
 	cannot(t, s, rotate(m), oauth.ClaimPending)
-	must(t, s.Release(ctx, m.Token.Hash, at(now)))
+	must(t, s.Release(ctx, m, at(now)))
 	want := m.Token
 	want.State = oauth.TokenReleased
 	if got, err := s.Token(ctx, m.Token.Hash); err != nil || got != want {
@@ -173,11 +176,12 @@ func testRelease(t *testing.T, s Opened) {
 	if r, _, err := s.Refresh(ctx, m.Refresh.Hash); err != nil || !r.Live {
 		t.Errorf("after the release: refresh %+v, %v", r, err)
 	}
-	for _, hash := range []string{m.Token.Hash, "unknown"} {
-		if err := s.Release(ctx, hash, at(now)); !errors.Is(err, oauth.ErrNotPending) {
-			t.Errorf("release of %s: %v", hash, err)
+	for _, other := range []oauth.Mint{m, login("unknown")} {
+		if err := s.Release(ctx, other, at(now)); !errors.Is(err, oauth.ErrNotPending) {
+			t.Errorf("release of %s: %v", other.Token.Hash, err)
 		}
 	}
+	cannot(t, s, login("c"), oauth.ClaimUsed)
 	if _, err := s.Token(ctx, "unknown"); !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("unknown token: %v", err)
 	}
@@ -220,7 +224,7 @@ func testCodeOnce(t *testing.T, s Opened) {
 		if err := s.Mint(ctx, m); err != nil {
 			return err
 		}
-		return s.Release(ctx, m.Token.Hash, at(now))
+		return s.Release(ctx, m, at(now))
 	}, isClaim)
 	claim := cannot(t, s, login("c"), oauth.ClaimUsed)
 	if claim.Family == "" || !claim.UsedAt.Equal(at(now)) {
@@ -235,7 +239,7 @@ func testRefreshOnce(t *testing.T, s Opened) {
 		if err := s.Mint(ctx, next); err != nil {
 			return err
 		}
-		return s.Release(ctx, next.Token.Hash, at(now).Add(1500*time.Millisecond))
+		return s.Release(ctx, next, at(now).Add(1500*time.Millisecond))
 	}, isClaim)
 	claim := cannot(t, s, rotate(m), oauth.ClaimUsed)
 	if claim.Family != m.Family.ID || !claim.UsedAt.Equal(at(now).Add(1500*time.Millisecond)) {
@@ -302,7 +306,7 @@ func testUndoCode(t *testing.T, s Opened) {
 		if state(t, s, m.Token.Hash) != oauth.TokenVoid {
 			t.Error("the token is not void")
 		}
-		if err := s.Release(ctx, m.Token.Hash, at(now)); !errors.Is(err, oauth.ErrNotPending) {
+		if err := s.Release(ctx, m, at(now)); !errors.Is(err, oauth.ErrNotPending) {
 			t.Errorf("release of a void token: %v", err)
 		}
 		if _, _, err := s.Refresh(ctx, m.Refresh.Hash); !errors.Is(err, registry.ErrNotFound) {

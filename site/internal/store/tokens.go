@@ -9,6 +9,7 @@ import (
 
 	"github.com/comity-network/comity/internal/groupcommit"
 	"github.com/comity-network/comity/registry"
+	"github.com/comity-network/comity/site/internal/trust"
 	"github.com/comity-network/comity/site/protocol"
 )
 
@@ -69,15 +70,20 @@ func (s *Store) Use(ctx context.Context, hash string, now int64) error {
 
 // Situation is what a new token is judged by.
 type Situation struct {
-	Grant   *Grant // nil: the token names none, or one that is not there
-	Stopped bool   // a stop of the client was heard of and holds
-	Cutoff  int64  // tokens issued up to this second are dead
+	Client  *trust.Fact // of trust.KindClient; nil: the site has not met the client
+	Grant   *Grant      // as far as a token is judged by it; nil: the token names none, or one that is not there
+	Stopped bool        // a stop of the client was heard of and holds
+	Cutoff  int64       // tokens issued up to this second are dead
 }
 
+// errChanged: another process has changed the grant since it was read.
+var errChanged = errors.New("the grant was changed just now; try again")
+
 // Accept stores a new token, and the event that told of it, if judge has
-// nothing against it; judge names the client's home broker. A token that the same code gave before is revoked.
-// ErrUsed: this event was accepted before. registry.ErrConflict: the hash is
-// known, alive or revoked.
+// nothing against it; judge names the client's home broker, and may be called
+// twice. A token that the same code gave before is revoked. ErrUsed: this event
+// was accepted before. registry.ErrConflict: the hash is known, alive or
+// revoked.
 func (s *Store) Accept(ctx context.Context, e Event, t Token, judge func(Situation) (home string, err error)) error {
 	return s.write(ctx, func(tx *groupcommit.Tx) error {
 		if err := claimEvent(tx, e); err != nil {
@@ -90,8 +96,8 @@ func (s *Store) Accept(ctx context.Context, e Event, t Token, judge func(Situati
 		if t.Home, err = judge(now); err != nil {
 			return err
 		}
-		if t.Grant != "" && t.Subject == "" {
-			if err := use(tx, e, t); err != nil {
+		if now.Grant != nil {
+			if err := use(tx, e, t, now.Grant.UsedAt); err != nil {
 				return err
 			}
 		}
@@ -105,42 +111,51 @@ func (s *Store) Accept(ctx context.Context, e Event, t Token, judge func(Situati
 	})
 }
 
-// use marks the grant as used and makes room for one token per code.
-func use(tx *groupcommit.Tx, e Event, t Token) error {
-	if _, err := tx.Exec(`UPDATE comity_grants SET used_at = $1 WHERE id = $2`, e.At, t.Grant); err != nil {
+// use marks the grant as used and makes room for one token per code. It finds
+// the grant as it was read, or fails: where other processes write, too, a grant
+// that ends now has either ended here or sees the new token.
+func use(tx *groupcommit.Tx, e Event, t Token, usedBefore int64) error {
+	err := claim(tx, `UPDATE comity_grants SET used_at = $1 WHERE id = $2 AND ended_at = 0 AND used_at = $3`,
+		e.At, t.Grant, usedBefore)
+	if err == ErrUsed {
+		return errChanged
+	}
+	if err != nil || t.Code == "" || usedBefore == 0 { // no token came of it yet
 		return err
 	}
-	if t.Code == "" {
-		return nil
-	}
-	_, err := tx.Exec(`UPDATE comity_tokens SET revoked_at = $1
+	_, err = tx.Exec(`UPDATE comity_tokens SET revoked_at = $1
 		WHERE grant_id = $2 AND code = $3 AND revoked_at = 0`, e.At, t.Grant, t.Code)
 	return err
 }
 
-// situation collects what t is judged by. The grant's row is locked first
-// where the database has locks of rows, so that a grant that ends now is
-// either seen here or sees the new token.
-func situation(tx *groupcommit.Tx, e Event, t Token) (Situation, error) {
-	var now Situation
-	if t.Grant != "" && t.Subject == "" {
-		if _, err := tx.Exec(`UPDATE comity_grants SET ended_at = ended_at WHERE id = $1`, t.Grant); err != nil {
-			return now, err
-		}
-		g, err := scanGrant(tx.QueryRow(`SELECT `+grantColumns+` FROM comity_grants WHERE id = $1`, t.Grant))
-		switch {
-		case err == nil:
-			now.Grant = &g
-		case !errors.Is(err, registry.ErrNotFound):
-			return now, err
-		}
-	}
+// situation collects what t is judged by.
+func situation(tx *groupcommit.Tx, e Event, t Token) (now Situation, err error) {
+	known := trust.Fact{Kind: trust.KindClient}
+	var g Grant
 	var stops int64
-	err := tx.QueryRow(`SELECT
-		(SELECT COUNT(*) FROM comity_stops WHERE client_id = $1 AND lifted_at = 0 AND (until_at = 0 OR until_at > $2)),
-		(SELECT COALESCE(MAX(cutoff), 0) FROM comity_cutoffs
-			WHERE broker IN ($3, '') AND subject IN ($4, $5))`,
-		t.ClientID, e.At, t.Broker, "client:"+t.ClientID, "grant:"+t.Grant).Scan(&stops, &now.Cutoff)
+	grant := t.Grant
+	if t.Subject != "" { // it is the broker's
+		grant = ""
+	}
+	err = tx.QueryRow(`SELECT
+			(SELECT COUNT(*) FROM comity_stops WHERE client_id = $1 AND lifted_at = 0 AND (until_at = 0 OR until_at > $2)),
+			(SELECT COALESCE(MAX(cutoff), 0) FROM comity_cutoffs
+				WHERE broker IN ($3, '') AND subject IN ($4, $5)),
+			COALESCE(f.name, ''), COALESCE(f.position, 0), COALESCE(f.value, ''),
+			COALESCE(g.id, ''), COALESCE(g.client_id, ''), COALESCE(g.broker, ''), COALESCE(g.scope, ''), COALESCE(g.jkt, ''),
+			COALESCE(g.code, ''), COALESCE(g.code_expires_at, 0), COALESCE(g.used_at, 0), COALESCE(g.ended_at, 0)
+		FROM (SELECT 1 AS one) AS always
+			LEFT JOIN comity_facts f ON f.kind = $6 AND f.name = $1
+			LEFT JOIN comity_grants g ON g.id = $7`,
+		t.ClientID, e.At, t.Broker, "client:"+t.ClientID, "grant:"+t.Grant, trust.KindClient, grant).Scan(
+		&stops, &now.Cutoff, &known.Name, &known.Position, &known.Value,
+		&g.ID, &g.ClientID, &g.Broker, &g.Scope, &g.JKT, &g.Code, &g.CodeExpiresAt, &g.UsedAt, &g.EndedAt)
+	if known.Name != "" {
+		now.Client = &known
+	}
+	if g.ID != "" {
+		now.Grant = &g
+	}
 	now.Stopped = stops > 0
 	return now, err
 }

@@ -183,13 +183,13 @@ func (f *Federation) rememberClient(ctx context.Context, id string, reg *registr
 	if err != nil {
 		return err
 	}
-	known, err := f.Memory.Fact(ctx, kindClient, id)
+	known, err := f.Memory.Fact(ctx, KindClient, id)
 	if err != nil && !errors.Is(err, registry.ErrNotFound) {
 		return err
 	}
 	seq := reg.Registration.Sequence
 	if err != nil || known.Position < seq {
-		if known, err = f.Memory.Remember(ctx, Fact{kindClient, id, seq, string(value)}); err != nil {
+		if known, err = f.Memory.Remember(ctx, Fact{KindClient, id, seq, string(value)}); err != nil {
 			return err
 		}
 	}
@@ -222,16 +222,16 @@ func (f *Federation) usable(ctx context.Context, c *Client) error {
 // Known is what the site has verified of a client earlier. registry.ErrNotFound
 // when it has met no such client.
 func (f *Federation) Known(ctx context.Context, id string) (*Client, error) {
-	fact, err := f.Memory.Fact(ctx, kindClient, id)
+	fact, err := f.Memory.Fact(ctx, KindClient, id)
 	if err != nil {
 		return nil, err
 	}
-	return f.fromFact(fact)
+	return f.Recall(fact)
 }
 
-// fromFact parses what is known of a client, once for as long as it stays the
-// same: every new token asks for it.
-func (f *Federation) fromFact(fact Fact) (*Client, error) {
+// Recall parses what is known of a client, a fact of KindClient, once for as
+// long as it stays the same: every new token asks for it.
+func (f *Federation) Recall(fact Fact) (*Client, error) {
 	if c, ok := f.parsed.client(fact); ok {
 		return c, nil
 	}

@@ -97,10 +97,10 @@ func (f *Federation) clientEntries(ctx context.Context, chain *registry.Chain, b
 	if registry.IsClientURL(client) {
 		return nil, nil // in no log
 	}
-	fact, err := f.Memory.Fact(ctx, kindClient, client)
+	fact, err := f.Memory.Fact(ctx, KindClient, client)
 	if errors.Is(err, registry.ErrNotFound) {
 		if err = f.meet(ctx, broker, client); err == nil {
-			fact, err = f.Memory.Fact(ctx, kindClient, client)
+			fact, err = f.Memory.Fact(ctx, KindClient, client)
 		}
 	}
 	if err != nil {

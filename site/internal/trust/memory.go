@@ -45,7 +45,7 @@ const (
 	kindHead   = "head"   // origin, size: the checkpoint
 	kindFork   = "fork"   // origin and size, size: two checkpoints that exclude each other
 	kindBroker = "broker" // issuer, iat: the broker record
-	kindClient = "client" // client_id, seq of the registration: a knownClient
+	KindClient = "client" // client_id, seq of the registration: a knownClient; see Recall
 
 	// These are of one federation: see Federation.kind.
 	kindCharter   = "charter"   // version, version: the signed charter

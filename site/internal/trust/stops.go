@@ -102,7 +102,7 @@ type Blocked struct {
 // Blocked lists the clients that the site has met and that are stopped, by
 // name; total is the number of clients in the whole stop list.
 func (f *Federation) Blocked(ctx context.Context) (known []Blocked, total int, err error) {
-	facts, err := f.Memory.Facts(ctx, kindClient)
+	facts, err := f.Memory.Facts(ctx, KindClient)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -132,7 +132,7 @@ func (f *Federation) Blocked(ctx context.Context) (known []Blocked, total int, e
 
 // blocked judges one client that the site has met.
 func (f *Federation) blocked(fact Fact, heard []Stop) (Blocked, bool, error) {
-	c, err := f.fromFact(fact)
+	c, err := f.Recall(fact)
 	if err != nil {
 		return Blocked{}, false, err
 	}

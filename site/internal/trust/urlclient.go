@@ -26,10 +26,10 @@ func (f *Federation) urlClient(ctx context.Context, id string) (*Client, error) 
 	if err := f.Stopped(ctx, id, ""); err != nil { // then it is not asked anything
 		return nil, err
 	}
-	fact, err := f.Memory.Fact(ctx, kindClient, id)
+	fact, err := f.Memory.Fact(ctx, KindClient, id)
 	switch {
 	case err == nil && f.Now().Unix()-fact.Position < int64(describedFor/time.Second):
-		return f.fromFact(fact)
+		return f.Recall(fact)
 	case err != nil && !errors.Is(err, registry.ErrNotFound):
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func (f *Federation) urlClient(ctx context.Context, id string) (*Client, error) 
 	if err != nil {
 		return nil, err
 	}
-	_, err = f.Memory.Remember(ctx, Fact{kindClient, id, f.Now().Unix(), string(value)})
+	_, err = f.Memory.Remember(ctx, Fact{KindClient, id, f.Now().Unix(), string(value)})
 	return c, err
 }
 
