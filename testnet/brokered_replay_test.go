@@ -109,6 +109,9 @@ func TestBrokeredRecordings(t *testing.T) {
 }
 
 func (w *world) play(p played) {
+	if p.differs != "" {
+		w.Logf("recorded otherwise: %s", p.differs)
+	}
 	client := w.registerConsumer("Blogger of " + p.recording)
 	r, err := oldsite.NewReplay(oldsite.ReplayConfig{
 		Recording: p.recording, ConfirmURL: w.broker.Issuer + "/broker/confirm/", Scale: cmp.Or(p.scale, 1),
