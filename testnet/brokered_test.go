@@ -5,6 +5,7 @@ package testnet_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -59,10 +60,12 @@ type connected struct {
 	ClientSecret string `json:"client_secret"`
 	APIRoot      string `json:"api_root"`
 	SiteData     struct {
-		Name           string `json:"name"`
-		Authentication struct {
-			OAuth1 struct{ Request, Authorize, Access string } `json:"oauth1"`
-		} `json:"authentication"`
+		Name, Description, URL, Home string
+		Namespaces                   []string
+		Authentication               struct {
+			OAuth1 struct{ Request, Authorize, Access, Version string }
+			Broker string
+		}
 	} `json:"site_data"`
 
 	Code    string `json:"code"`
@@ -73,10 +76,19 @@ type connected struct {
 // connect asks a broker to connect a client with a site.
 func (w *world) connect(broker string, c consumer, site string) (status int, answer connected) {
 	w.Helper()
+	status, answer, err := w.tryConnect(broker, c, site)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return status, answer
+}
+
+// tryConnect is connect for any goroutine.
+func (w *world) tryConnect(broker string, c consumer, site string) (status int, answer connected, err error) {
 	client := oauth1.NewConfig(c.id, c.secret).Client(w.ctx, oauth1.NewToken("", ""))
 	res, err := client.PostForm(broker+"/broker/connect/", url.Values{"server_url": {site}})
 	if err != nil {
-		w.Fatal(err)
+		return 0, answer, err
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
@@ -84,11 +96,11 @@ func (w *world) connect(broker string, c consumer, site string) (status int, ans
 		err = json.Unmarshal(body, &answer)
 	}
 	if err != nil {
-		w.Fatalf("%s: %q, %v", res.Status, body, err)
+		return 0, answer, fmt.Errorf("%s: %q, %w", res.Status, body, err)
 	}
 	w.secrets.Add("client secret of a site", answer.ClientSecret)
 	w.secrets.Add("client token of a site", answer.ClientToken)
-	return res.StatusCode, answer
+	return res.StatusCode, answer, nil
 }
 
 // mustConnect wants credentials.

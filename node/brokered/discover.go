@@ -57,6 +57,9 @@ func (s *Server) discover(ctx context.Context, server string) (*site, error) {
 		return nil, err
 	}
 	defer leave()
+	if found, ok := s.found.lookup(server); ok { // somebody has found it meanwhile
+		return found, nil
+	}
 	found, err := s.look(ctx, u)
 	if err != nil {
 		return nil, err

@@ -46,7 +46,8 @@
 // NewReplay plays what was recorded between WordPress with the original plugin
 // and a broker: the same bytes in the same order, with the recorded times or
 // without. testdata has one complete connection for each version of WordPress
-// that was looked at, and the departures from it. A recording is text:
+// that was looked at, and the departures from it. The tests of testnet play each
+// of them to a broker that runs. A recording is text:
 //
 //	# a comment
 //	like connect-7.1.4

@@ -16,6 +16,7 @@
 package wordpress
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"embed"
@@ -96,15 +97,36 @@ func Start(t testing.TB) *WordPress {
 	return w
 }
 
-// AllowBroker makes both sites trust a broker: its identifier, an exact
-// string, and where they confirm to it.
-func (w *WordPress) AllowBroker(t testing.TB, identifier, confirmURL string) {
+// AllowBroker makes a site, by its place in URLs, trust a broker: its
+// identifier, an exact string, and where the site confirms to it.
+func (w *WordPress) AllowBroker(t testing.TB, site int, identifier, confirmURL string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), startWithin)
 	defer cancel()
-	for _, s := range w.sites {
-		s.run(ctx, t, s.env, "brokers.php", identifier, confirmURL)
+	s := w.sites[site]
+	s.run(ctx, t, s.env, "brokers.php", identifier, confirmURL)
+}
+
+// Live returns the tokens of the credentials that work for a client at a site,
+// by its place in URLs.
+func (w *WordPress) Live(t testing.TB, site int, clientID string) []string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), startWithin)
+	defer cancel()
+	s := w.sites[site]
+	return strings.Fields(s.output(ctx, t, s.env, "live.php", clientID))
+}
+
+// Requests returns what a site, by its place in URLs, was asked for until now, in
+// the order of time: "begins" or "ends", a method and a target, each with a
+// space between.
+func (w *WordPress) Requests(t testing.TB, site int) []string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(w.sites[site].dir, "requests.log"))
+	if err != nil {
+		t.Fatal(err)
 	}
+	return strings.Split(strings.TrimSpace(string(text)), "\n")
 }
 
 // newSite lays a site out: WordPress's own top-level scripts, links to the rest
@@ -139,7 +161,7 @@ func newSite(t testing.TB, host, database, socket string) *site {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"wp-config.php", "router.php", "install.php", "brokers.php"} {
+	for _, name := range []string{"wp-config.php", "router.php", "install.php", "brokers.php", "live.php"} {
 		copyFile(t, scripts, "php/"+name, filepath.Join(s.dir, name))
 	}
 	copyFile(t, scripts, "plugin/brokered-authentication.php", filepath.Join(s.dir, "wp-content/plugins/brokered-authentication.php"))
@@ -157,14 +179,24 @@ func copyFile(t testing.TB, from fs.FS, name, to string) {
 	}
 }
 
-// run runs a script of ours to its end.
+// run runs a script of ours, which has nothing to say, to its end.
 func (s *site) run(ctx context.Context, t testing.TB, env []string, script string, args ...string) {
 	t.Helper()
-	cmd := exec.CommandContext(ctx, "php", append([]string{"-d", "display_errors=stderr", filepath.Join(s.dir, script)}, args...)...)
-	cmd.Env, cmd.Dir = env, s.dir
-	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
-		t.Fatalf("%s: %v: %s", script, err, out)
+	if out := s.output(ctx, t, env, script, args...); out != "" {
+		t.Fatalf("%s: %s", script, out)
 	}
+}
+
+// output runs a script of ours to its end and returns what it says.
+func (s *site) output(ctx context.Context, t testing.TB, env []string, script string, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(ctx, "php", append([]string{"-d", "display_errors=stderr", filepath.Join(s.dir, script)}, args...)...)
+	var said, failed bytes.Buffer
+	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = env, s.dir, &said, &failed
+	if err := cmd.Run(); err != nil || failed.Len() > 0 {
+		t.Fatalf("%s: %v: %s%s", script, err, &said, &failed)
+	}
+	return said.String()
 }
 
 // serve starts the site's server and waits until it answers.

@@ -26,6 +26,7 @@ const callback = "http://127.0.0.1:9500/cb"
 type broker struct {
 	*httptest.Server
 	status int
+	before func(context.Context) // is called before a confirm is answered; may be nil
 
 	mu       sync.Mutex
 	confirms []url.Values
@@ -37,13 +38,18 @@ func newBroker(t *testing.T, w *wordpress.WordPress) *broker {
 	b := &broker{status: http.StatusOK}
 	b.Server = httptest.NewServer(b)
 	t.Cleanup(b.Close)
-	w.AllowBroker(t, b.URL+"/", b.URL+"/broker/confirm/")
+	for i := range w.URLs {
+		w.AllowBroker(t, i, b.URL+"/", b.URL+"/broker/confirm/")
+	}
 	return b
 }
 
 func (b *broker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	form, _ := url.ParseQuery(string(body))
+	if b.before != nil {
+		b.before(r.Context())
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.confirms = append(b.confirms, form)
@@ -222,6 +228,7 @@ func TestWordPress(t *testing.T) {
 			t.Run("connects and authorizes", func(t *testing.T) { connectAndAuthorize(t, w, b, f) })
 			t.Run("refuses", func(t *testing.T) { refuses(t, b, f) })
 			t.Run("checks signatures", func(t *testing.T) { checksSignatures(t, b, f) })
+			t.Run("connects at the same time", func(t *testing.T) { connectsTogether(t, w, b, i, f) })
 			t.Run("serves plain permalinks", func(t *testing.T) {
 				if a := b.connect(t, site+"index.php?rest_route=/broker/v1/connect", "plain", nil); a.Status != http.StatusAccepted {
 					t.Errorf("%d %s", a.Status, a.Body)
@@ -259,6 +266,39 @@ func connectAndAuthorize(t *testing.T, w *wordpress.WordPress, b *broker, f foun
 	b.connect(t, f.Authentication.Broker, id, url.Values{"callback_url": {"http://other.example/cb"}})
 	if again := b.last(t); again.Get("client_secret") != c.secret || again.Get("client_token") != c.key {
 		t.Error("a known client is not sent its key and secret again")
+	}
+}
+
+// connectsTogether: each of four requests of one client that are open at the
+// same time makes credentials of its own, and all work.
+func connectsTogether(t *testing.T, w *wordpress.WordPress, b *broker, site int, f found) {
+	arrived, complete := make(chan struct{}, 4), make(chan struct{})
+	b.before = func(ctx context.Context) {
+		arrived <- struct{}{}
+		select {
+		case <-complete:
+		case <-ctx.Done():
+		}
+	}
+	id := "client-" + rand.Text()
+	var all sync.WaitGroup
+	for range cap(arrived) { // one after the other: a worker of PHP takes all that wait when it is free
+		all.Go(func() {
+			if a := b.connect(t, f.Authentication.Broker, id, nil); a.Status != http.StatusAccepted {
+				t.Errorf("%d %s", a.Status, a.Body)
+			}
+		})
+		select {
+		case <-arrived:
+		case <-time.After(30 * time.Second):
+			t.Error("the site does not confirm")
+		}
+	}
+	close(complete)
+	all.Wait()
+	b.before = nil
+	if live := w.Live(t, site, id); len(live) != cap(arrived) {
+		t.Errorf("live are %v", live)
 	}
 }
 
