@@ -82,10 +82,12 @@ func open(ctx context.Context, path string) (*Store, error) {
 	return s, nil
 }
 
+// openSQLite opens the file. Its journal grows to 16 MB before what is in it is
+// moved into the database, so that a page which many have written is moved once.
 func openSQLite(path, lock string, conns int) (*sql.DB, error) {
 	query := url.Values{
 		"_txlock": {lock},
-		"_pragma": {"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(ON)", "temp_store(MEMORY)"},
+		"_pragma": {"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)", "wal_autocheckpoint(4000)", "foreign_keys(ON)", "temp_store(MEMORY)"},
 	}
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+query.Encode())
 	if err != nil {
