@@ -3,10 +3,7 @@
 package testnet_test
 
 import (
-	"context"
-	"fmt"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/comity-network/comity/testnet/process"
@@ -29,20 +26,8 @@ func TestMain(m *testing.M) {
 	if binary = os.Getenv(namespaceEnv); binary != "" {
 		os.Exit(m.Run())
 	}
-	os.Exit(withBinary(m.Run))
-}
-
-func withBinary(run func() int) int {
-	dir, err := os.MkdirTemp("", "comity-testnet-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "comity")
-	if err := process.Build(context.Background(), binary, false); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return run()
+	os.Exit(process.WithBinary(func(_, built string) int {
+		binary = built
+		return m.Run()
+	}))
 }

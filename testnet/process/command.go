@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -69,6 +70,23 @@ func Build(ctx context.Context, path string, race bool) error {
 		return fmt.Errorf("build comity: %w\n%s", err, out)
 	}
 	return nil
+}
+
+// WithBinary builds the command into a folder that is there while run runs, for
+// TestMain: what run returns is the exit status.
+func WithBinary(run func(dir, binary string) int) int {
+	dir, err := os.MkdirTemp("", "comity-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binary := filepath.Join(dir, "comity")
+	if err := Build(context.Background(), binary, false); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return run(dir, binary)
 }
 
 // RSS is the memory of the process that is in RAM, in bytes (VmRSS).

@@ -3,10 +3,7 @@
 package wordpress_test
 
 import (
-	"context"
-	"fmt"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/comity-network/comity/testnet/process"
@@ -20,20 +17,8 @@ func TestMain(m *testing.M) {
 	if os.Getenv("COMITY_LONG") == "" {
 		os.Exit(m.Run())
 	}
-	os.Exit(withBinary(m.Run))
-}
-
-func withBinary(run func() int) int {
-	dir, err := os.MkdirTemp("", "comity-wordpress-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "comity")
-	if err := process.Build(context.Background(), binary, false); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return run()
+	os.Exit(process.WithBinary(func(_, built string) int {
+		binary = built
+		return m.Run()
+	}))
 }
