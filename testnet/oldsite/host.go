@@ -18,10 +18,11 @@ import (
 // host is what a Site and a Replay have in common: a server on loopback, a
 // client that confirms, and a log of both.
 type host struct {
-	base   *url.URL // without a slash at its end
-	server *http.Server
-	client *http.Client
-	log    exchanges
+	base     *url.URL // without a slash at its end
+	listener net.Listener
+	server   *http.Server
+	client   *http.Client
+	log      exchanges
 
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc
@@ -31,24 +32,30 @@ type host struct {
 	running sync.WaitGroup // added to under mu and before closed
 }
 
-// listen starts to serve.
-func listen(address, path string, roots *x509.CertPool, serve http.HandlerFunc) (*host, error) {
+// listen takes an address. Requests wait until serve.
+func listen(address, path string, roots *x509.CertPool) (*host, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, err
 	}
 	h := &host{
-		base: &url.URL{Scheme: "http", Host: l.Addr().String(), Path: path},
-		log:  exchanges{changed: make(chan struct{})},
+		listener: l,
+		base:     &url.URL{Scheme: "http", Host: l.Addr().String(), Path: path},
+		log:      exchanges{changed: make(chan struct{})},
 		client: &http.Client{
 			Transport:     &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: roots}},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
 	h.ctx, h.stop = context.WithCancel(context.Background())
-	h.server = &http.Server{Handler: h.counted(serve), ReadHeaderTimeout: 10 * time.Second}
-	h.running.Go(func() { h.server.Serve(l) })
+	h.server = &http.Server{ReadHeaderTimeout: 10 * time.Second}
 	return h, nil
+}
+
+// serve answers requests; whoever has the host must be complete by then.
+func (h *host) serve(handle http.HandlerFunc) {
+	h.server.Handler = h.counted(handle)
+	h.running.Go(func() { h.server.Serve(h.listener) })
 }
 
 // counted counts handlers, so that Close can wait for them.

@@ -46,9 +46,10 @@ func NewReplay(c ReplayConfig) (*Replay, error) {
 		return nil, err
 	}
 	r := &Replay{cfg: c, recording: recording, played: map[string]int{}}
-	if r.host, err = listen("127.0.0.1:0", "", nil, r.serve); err != nil {
+	if r.host, err = listen("127.0.0.1:0", "", nil); err != nil {
 		return nil, fmt.Errorf("starting a replay: %w", err)
 	}
+	r.host.serve(r.answers)
 	return r, nil
 }
 
@@ -73,7 +74,7 @@ func (p *Replay) next(method, path string) (recorded, bool) {
 	return recorded{}, false
 }
 
-func (p *Replay) serve(w http.ResponseWriter, r *http.Request) {
+func (p *Replay) answers(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	a, err := p.log.receive(w, r, replayKind(r))
 	if err != nil {

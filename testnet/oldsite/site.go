@@ -77,9 +77,10 @@ func New(c Config) (*Site, error) {
 		s.worker = make(chan struct{}, c.Workers)
 	}
 	var err error
-	if s.host, err = listen(c.Listen, c.Path, c.Roots, s.serve); err != nil {
+	if s.host, err = listen(c.Listen, c.Path, c.Roots); err != nil {
 		return nil, fmt.Errorf("starting an old site: %w", err)
 	}
+	s.host.serve(s.answers)
 	return s, nil
 }
 
@@ -113,8 +114,8 @@ func (s *Site) api(route string) string {
 	return s.base.String() + "/wp-json" + route
 }
 
-// serve answers one request.
-func (s *Site) serve(w http.ResponseWriter, r *http.Request) {
+// answers one request.
+func (s *Site) answers(w http.ResponseWriter, r *http.Request) {
 	if s.worker != nil {
 		select {
 		case s.worker <- struct{}{}:
