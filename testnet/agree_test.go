@@ -54,7 +54,7 @@ func (w *world) pairs(db *sql.DB, query string, args ...any) map[string]string {
 func (w *world) agree(s siteDatabase) (released int) {
 	w.Helper()
 	broker := openDatabase(w, w.broker.Database())
-	atBroker := w.pairs(broker, `SELECT hash, state FROM tokens WHERE site = $1`, s.resource)
+	atBroker := w.pairs(broker, `SELECT substr(key, 14), state FROM tokens WHERE site = $1`, s.resource)
 	atSite := w.pairs(s.db, `SELECT hash, CASE WHEN revoked_at <> 0 OR client_id = '' THEN 'dead' ELSE 'live' END FROM comity_tokens`)
 	for hash, state := range atBroker {
 		switch seen := atSite[hash]; {

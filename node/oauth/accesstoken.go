@@ -8,12 +8,11 @@ import (
 	"fmt"
 
 	"github.com/comity-network/comity/internal/jws"
-	"github.com/comity-network/comity/registry"
 	"github.com/comity-network/comity/site/protocol"
 )
 
-// newToken makes the characters of an opaque token: 256 random bits.
-func newToken() string {
+// newSecret makes the characters of what is used once: 256 random bits.
+func newSecret() string {
 	var b [32]byte
 	rand.Read(b[:]) // never fails
 	return jws.Base64.EncodeToString(b[:])
@@ -42,12 +41,12 @@ type accessClaims struct {
 // know the token by its hash.
 func (s *Server) characters(m Mint, format string) (string, error) {
 	if format != protocol.FormatJWT {
-		return newToken(), nil
+		return s.opaque(m.Token.ExpiresAt), nil
 	}
 	t := m.Token
 	claims := accessClaims{
 		Issuer: s.cfg.Issuer, Subject: t.Grant, Audience: t.Site, ClientID: t.ClientID, Scope: t.Scope,
-		IssuedAt: t.IssuedAt, ExpiresAt: t.ExpiresAt, ID: registry.NewID(), SelfContained: m.SelfContained,
+		IssuedAt: t.IssuedAt, ExpiresAt: t.ExpiresAt, ID: s.tokenID(t.ExpiresAt), SelfContained: m.SelfContained,
 	}
 	if t.Subject != "" {
 		claims.Subject = t.Subject

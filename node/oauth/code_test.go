@@ -24,8 +24,8 @@ func TestLogin(t *testing.T) {
 	if answer.text("token_type") != "Bearer" || answer.JSON["expires_in"] != 3600.0 || answer.text("scope") != "read write" {
 		t.Errorf("unexpected answer %s", answer.Body)
 	}
-	if len(access) != 43 || len(refresh) != 43 {
-		t.Errorf("tokens of %d and %d characters, expected 43", len(access), len(refresh))
+	if len(access) != 51 || len(refresh) != 51 {
+		t.Errorf("tokens of %d and %d characters, expected 51", len(access), len(refresh))
 	}
 	issued := w.site.tokens[protocol.TokenHash(access)]
 	if issued.ClientID != a.id || issued.Grant != "grant-grant-grant-grant-1" || issued.Scope != "read write" ||
@@ -70,7 +70,7 @@ func TestFault04CodeReplay(t *testing.T) {
 	access, refresh := tokens(t, a.redeem(code, verifier))
 	w.clock.advance(time.Second)
 	want(t, a.redeem(code, verifier), http.StatusBadRequest, "invalid_grant")
-	if w.state(protocol.TokenHash(access)) != oauth.TokenRevoked || w.active(w.site, access) {
+	if w.state(oauth.TokenKey(access)) != oauth.TokenRevoked || w.active(w.site, access) {
 		t.Error("the token of the first redemption lives")
 	}
 	want(t, a.refresh(refresh), http.StatusBadRequest, "invalid_grant")

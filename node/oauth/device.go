@@ -84,7 +84,7 @@ func (s *Server) deviceAuthorization(w http.ResponseWriter, r *http.Request) (an
 	if err != nil {
 		return nil, err
 	}
-	code := newToken()
+	code := newSecret()
 	q.Device = protocol.TokenHash(code)
 	d := Device{Hash: q.Device, Ask: q, ExpiresAt: s.now() + deviceLife}
 	if err := s.addDevice(r.Context(), &d); err != nil {

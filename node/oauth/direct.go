@@ -38,6 +38,6 @@ func (s *Server) withdraw(ctx context.Context, t Token) {
 		err = s.revokeToken(ctx, t, reason)
 	}
 	if err != nil {
-		s.log.ErrorContext(ctx, "a token that was not handed out is not revoked yet", "token", short(t.Hash), "error", err)
+		s.log.ErrorContext(ctx, "a token that was not handed out is not revoked yet", "token", short(t.Hash()), "error", err)
 	}
 }

@@ -135,11 +135,11 @@ func (s *watched) Mint(ctx context.Context, m oauth.Mint) error {
 	return err
 }
 
-func (s *watched) Release(ctx context.Context, mint oauth.Mint, now time.Time) error {
+func (s *watched) Release(ctx context.Context, key string, now time.Time) error {
 	s.mu.Lock()
 	s.releases++
 	s.mu.Unlock()
-	return s.Store.Release(ctx, mint, now)
+	return s.Store.Release(ctx, key, now)
 }
 
 // watch puts a watched store under the server.
@@ -159,8 +159,8 @@ func TestDirectRelease(t *testing.T) {
 	a := w.public()
 	code, v := a.consent(w.site)
 	access, refresh := tokens(t, a.redeem(code, v))
-	if len(s.mints) != 1 || s.releases != 0 || w.state(protocol.TokenHash(access)) != oauth.TokenReleased {
-		t.Errorf("%d mints, %d releases, %s", len(s.mints), s.releases, w.state(protocol.TokenHash(access)))
+	if len(s.mints) != 1 || s.releases != 0 || w.state(oauth.TokenKey(access)) != oauth.TokenReleased {
+		t.Errorf("%d mints, %d releases, %s", len(s.mints), s.releases, w.state(oauth.TokenKey(access)))
 	}
 	second, next := tokens(t, a.refresh(refresh))
 	if len(s.mints) != 2 || s.releases != 0 || !w.active(w.site, second) || !w.active(w.site, access) {
@@ -236,17 +236,17 @@ func TestFault30StopWhileDirect(t *testing.T) {
 					m := s.mints[len(s.mints)-1]
 					if !after && action == registry.Revoke && grant == "refresh" { // its family ended before it was claimed
 						want(t, answer, http.StatusBadRequest, "invalid_grant")
-						if _, err := w.db.Token(context.Background(), m.Token.Hash); !errors.Is(err, registry.ErrNotFound) {
+						if _, err := w.db.Token(context.Background(), m.Token.Key); !errors.Is(err, registry.ErrNotFound) {
 							t.Errorf("a token was minted: %v", err)
 						}
 						return
 					}
 					want(t, answer, http.StatusUnauthorized, "invalid_client")
-					if got := w.state(m.Token.Hash); got != oauth.TokenRevoked {
+					if got := w.state(m.Token.Key); got != oauth.TokenRevoked {
 						t.Errorf("the token that was not handed out is %s", got)
 					}
 					if m.Refresh != nil {
-						if _, f, err := w.db.Refresh(context.Background(), m.Refresh.Hash); err != nil || f.RevokedAt == 0 {
+						if _, f, err := w.db.Refresh(context.Background(), m.Refresh.Key); err != nil || f.RevokedAt == 0 {
 							t.Errorf("its family lives: %v", err)
 						}
 					}
@@ -308,7 +308,7 @@ func jwtWorld(t *testing.T) *world {
 // kept reports whether the broker has stored the token.
 func (w *world) kept(access string) bool {
 	w.t.Helper()
-	_, err := w.db.Token(context.Background(), protocol.TokenHash(access))
+	_, err := w.db.Token(context.Background(), oauth.TokenKey(access))
 	if err != nil && !errors.Is(err, registry.ErrNotFound) {
 		w.t.Fatal(err)
 	}

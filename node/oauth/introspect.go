@@ -114,7 +114,7 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) (any, error)
 	}
 	answer, err := s.describeAccess(r.Context(), who, token)
 	if errors.Is(err, registry.ErrNotFound) && who.client != nil {
-		answer, err = s.describeRefresh(r.Context(), who, protocol.TokenHash(token))
+		answer, err = s.describeRefresh(r.Context(), who, token)
 	}
 	if errors.Is(err, registry.ErrNotFound) {
 		answer, err = introspection{}, nil
@@ -153,8 +153,8 @@ func (s *Server) describeAccess(ctx context.Context, who caller, token string) (
 }
 
 // describeRefresh answers a client about its refresh token.
-func (s *Server) describeRefresh(ctx context.Context, who caller, hash string) (introspection, error) {
-	r, f, err := s.cfg.Store.Refresh(ctx, hash)
+func (s *Server) describeRefresh(ctx context.Context, who caller, token string) (introspection, error) {
+	r, f, err := s.cfg.Store.Refresh(ctx, tokenKey(token))
 	now := s.now()
 	switch {
 	case err != nil:

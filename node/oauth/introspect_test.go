@@ -176,7 +176,7 @@ func TestSiteRevokesItsToken(t *testing.T) {
 	w := newWorld(t)
 	access, _ := tokens(t, w.public().login(w.site))
 	want(t, w.post("/oauth/revoke", siteForm(w, w.site, access)), http.StatusOK, "")
-	if w.state(protocol.TokenHash(access)) != oauth.TokenRevoked {
+	if w.state(oauth.TokenKey(access)) != oauth.TokenRevoked {
 		t.Error("the token lives")
 	}
 }

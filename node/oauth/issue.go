@@ -19,20 +19,21 @@ func (s *Server) issue(ctx context.Context, o *offer) (*tokenAnswer, error) {
 	if err := s.localOnly(o.client.ID, o.site.Resource); err != nil {
 		return nil, err
 	}
-	refresh := ""
-	if o.refresh {
-		refresh = newToken()
-	}
-	m, err := s.mint(o, refresh)
+	m, err := s.mint(o)
 	if err != nil {
 		return nil, err
+	}
+	refresh := ""
+	if m.Refresh != nil {
+		refresh = s.opaque(m.Refresh.ExpiresAt)
+		m.Refresh.Key = tokenKey(refresh)
 	}
 	m.SelfContained = selfContained(o.site, m.Token)
 	access, err := s.characters(m, o.site.AccessTokenFormat)
 	if err != nil {
 		return nil, err
 	}
-	m.Token.Hash = protocol.TokenHash(access)
+	m.Token.Key = tokenKey(access)
 	if o.site.EventsEndpoint == "" {
 		err = s.direct(ctx, o, m)
 	} else if err = s.claim(ctx, o, m); err == nil {
@@ -69,8 +70,8 @@ func (s *Server) claim(ctx context.Context, o *offer, m Mint) error {
 	return err
 }
 
-// mint writes down what is to be stored, but for the hash of the access token.
-func (s *Server) mint(o *offer, refresh string) (Mint, error) {
+// mint writes down what is to be stored, but for the keys of tokens.
+func (s *Server) mint(o *offer) (Mint, error) {
 	uses, err := usesOf(o.client)
 	if err == nil {
 		err = limitsUses(uses, o.site)
@@ -99,9 +100,8 @@ func (s *Server) mint(o *offer, refresh string) (Mint, error) {
 	if o.family.ID != "" && o.rotate == "" {
 		m.Family = &o.family
 	}
-	if refresh != "" {
+	if o.refresh {
 		m.Refresh = &Refresh{
-			Hash:      protocol.TokenHash(refresh),
 			Family:    o.family.ID,
 			IssuedAt:  now,
 			ExpiresAt: min(now+seconds(s.cfg.RefreshLife), o.family.ExpiresAt),
@@ -123,7 +123,7 @@ func (s *Server) settle(ctx context.Context, o *offer, m Mint) error {
 		s.void(ctx, t)
 		return err
 	}
-	err := s.cfg.Store.Release(ctx, m, s.cfg.Now())
+	err := s.cfg.Store.Release(ctx, t.Key, s.cfg.Now())
 	if err == nil {
 		return nil
 	}
@@ -131,7 +131,7 @@ func (s *Server) settle(ctx context.Context, o *offer, m Mint) error {
 	// token, so it must be dead in either case.
 	s.void(ctx, t)
 	if e := s.revokeToken(ctx, t, "not-released"); e != nil {
-		s.log.ErrorContext(ctx, "a token that was not handed out is not revoked yet", "token", short(t.Hash), "error", e)
+		s.log.ErrorContext(ctx, "a token that was not handed out is not revoked yet", "token", short(t.Hash()), "error", e)
 	}
 	if errors.Is(err, ErrNotPending) {
 		return unavailable(1, "the token was revoked while it was issued")
@@ -166,8 +166,8 @@ func (s *Server) acknowledged(ctx context.Context, o *offer, t Token) error {
 	case answer.Accepted:
 		return nil
 	case answer.Refused != nil && !temporary(answer.Refused):
-		if err := s.cfg.Store.Void(ctx, t.Hash, Refused, s.now()); err != nil {
-			s.log.ErrorContext(ctx, "a refused token is not void yet", "token", short(t.Hash), "error", err)
+		if err := s.cfg.Store.Void(ctx, t.Key, Refused, s.now()); err != nil {
+			s.log.ErrorContext(ctx, "a refused token is not void yet", "token", short(t.Hash()), "error", err)
 		}
 		return invalidGrant("%v", answer.Refused)
 	case answer.Refused != nil:
@@ -189,21 +189,21 @@ func temporary(e *protocol.PushError) bool {
 // void ends a pending token, tells the site so, and gives the claim back. When
 // that fails, Run does it soon, or Recover after a restart.
 func (s *Server) void(ctx context.Context, t Token) {
-	err := s.cfg.Store.Void(ctx, t.Hash, Undo, s.now(), s.deadToken("not-released")(t))
+	err := s.cfg.Store.Void(ctx, t.Key, Undo, s.now(), s.deadToken("not-released")(t))
 	if err != nil {
-		s.log.ErrorContext(ctx, "a token is not void yet", "token", short(t.Hash), "error", err)
+		s.log.ErrorContext(ctx, "a token is not void yet", "token", short(t.Hash()), "error", err)
 	}
 }
 
 // revokeToken ends one token and tells the site.
 func (s *Server) revokeToken(ctx context.Context, t Token, reason string) error {
-	return s.cfg.Store.RevokeToken(ctx, t.Hash, s.now(), reason, s.deadToken(reason)(t))
+	return s.cfg.Store.RevokeToken(ctx, t.Key, s.now(), reason, s.deadToken(reason)(t))
 }
 
 // issued makes the event that announces a token.
 func (s *Server) issued(o *offer, t Token) notify.Message {
 	return s.message(t.Site, t.ExpiresAt, protocol.Event{TokenIssued: &protocol.TokenIssued{
-		TokenHash: t.Hash,
+		TokenHash: t.Hash(),
 		TokenType: t.Type,
 		JKT:       t.JKT,
 		ClientID:  t.ClientID,
@@ -220,7 +220,7 @@ func (s *Server) issued(o *offer, t Token) notify.Message {
 func (s *Server) deadToken(reason string) func(Token) notify.Message {
 	return func(t Token) notify.Message {
 		return s.message(t.Site, t.ExpiresAt, protocol.Event{TokenRevoked: &protocol.TokenRevoked{
-			TokenHash: t.Hash, ExpiresAt: t.ExpiresAt, Reason: reason,
+			TokenHash: t.Hash(), ExpiresAt: t.ExpiresAt, Reason: reason,
 		}})
 	}
 }

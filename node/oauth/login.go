@@ -161,7 +161,7 @@ func (s *Server) Decide(ctx context.Context, q Ask, a Answer) (string, error) {
 	if q.ResponseType == responseToken {
 		return s.implicit(ctx, c, q, a)
 	}
-	code := newToken()
+	code := newSecret()
 	err = s.cfg.Store.AddCode(ctx, IssuedCode{
 		Hash: protocol.TokenHash(code), Ask: q, Answer: a, ExpiresAt: s.now() + codeLife(q.ResponseType),
 	})

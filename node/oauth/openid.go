@@ -132,7 +132,7 @@ func (s *Server) presented(w http.ResponseWriter, r *http.Request) (Token, error
 	if len(values) > 1 || r.URL.Query().Has("access_token") {
 		return Token{}, invalidRequest("send the access token once, in the Authorization header")
 	}
-	t, err := s.cfg.Store.Token(r.Context(), protocol.TokenHash(token))
+	t, err := s.cfg.Store.Token(r.Context(), tokenKey(token))
 	if errors.Is(err, registry.ErrNotFound) {
 		return t, invalidToken("the token is unknown")
 	}

@@ -332,7 +332,7 @@ func TestGrantEndsDuringTheRedemption(t *testing.T) {
 	}
 	want(t, a.redeem(code, verifier), http.StatusBadRequest, "invalid_grant")
 	for hash := range w.site.tokens {
-		if s := w.state(hash); s != "void" {
+		if s := w.state(w.stored(hash)); s != "void" {
 			t.Errorf("the token is %s", s)
 		}
 	}

@@ -70,7 +70,7 @@ func (s *Server) push(w http.ResponseWriter, r *http.Request) (any, error) {
 	for _, secret := range []string{"client_secret", "client_assertion", "client_assertion_type"} {
 		delete(f, secret)
 	}
-	name := newToken()
+	name := newSecret()
 	err = s.cfg.Store.Push(r.Context(), Pushed{
 		Hash: protocol.TokenHash(name), ClientID: c.ID, Parameters: f, ExpiresAt: s.now() + pushedLife,
 	})

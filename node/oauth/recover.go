@@ -47,10 +47,10 @@ func (s *Server) voidPending(ctx context.Context, before int64) error {
 		return err
 	}
 	for _, t := range pending {
-		if err := s.cfg.Store.Void(ctx, t.Hash, Undo, s.now(), s.deadToken("not-released")(t)); err != nil {
+		if err := s.cfg.Store.Void(ctx, t.Key, Undo, s.now(), s.deadToken("not-released")(t)); err != nil {
 			return err
 		}
-		s.log.InfoContext(ctx, "a pending token is void", "token", short(t.Hash), "site", t.Site, "client", t.ClientID)
+		s.log.InfoContext(ctx, "a pending token is void", "token", short(t.Hash()), "site", t.Site, "client", t.ClientID)
 	}
 	return nil
 }

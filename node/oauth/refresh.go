@@ -23,8 +23,8 @@ func (s *Server) refreshGrant(ctx context.Context, x exchange) (*offer, error) {
 	if err != nil {
 		return nil, err
 	}
-	hash := protocol.TokenHash(raw)
-	refresh, family, err := s.cfg.Store.Refresh(ctx, hash)
+	key := tokenKey(raw)
+	refresh, family, err := s.cfg.Store.Refresh(ctx, key)
 	if errors.Is(err, registry.ErrNotFound) || err == nil && family.ClientID != x.client.ID {
 		return nil, invalidGrant("the refresh token is unknown, or was issued to another client")
 	}
@@ -55,7 +55,7 @@ func (s *Server) refreshGrant(ctx context.Context, x exchange) (*offer, error) {
 	}
 	return &offer{
 		client: x.client, proof: x.proof, site: site, scope: scope, grant: family.Grant,
-		rotate: hash, family: family, refresh: true,
+		rotate: key, family: family, refresh: true,
 	}, nil
 }
 

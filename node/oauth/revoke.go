@@ -8,7 +8,6 @@ import (
 	"net/http"
 
 	"github.com/comity-network/comity/registry"
-	"github.com/comity-network/comity/site/protocol"
 )
 
 // revoke is the revocation endpoint (RFC 7009). A token that is unknown, dead
@@ -42,7 +41,7 @@ func (s *Server) revokeFor(ctx context.Context, who caller, token string) error 
 	if !errors.Is(err, registry.ErrNotFound) || who.client == nil {
 		return ignore(err, registry.ErrNotFound)
 	}
-	_, family, err := s.cfg.Store.Refresh(ctx, protocol.TokenHash(token))
+	_, family, err := s.cfg.Store.Refresh(ctx, tokenKey(token))
 	if err != nil {
 		return ignore(err, registry.ErrNotFound)
 	}

@@ -28,8 +28,8 @@ func selfContained(site *sites.Site, t Token) bool {
 // one that is self-contained is once it was revoked. registry.ErrNotFound: there
 // is none.
 func (s *Server) accessToken(ctx context.Context, raw string) (t Token, stored bool, err error) {
-	hash := protocol.TokenHash(raw)
-	t, err = s.cfg.Store.Token(ctx, hash)
+	key := tokenKey(raw)
+	t, err = s.cfg.Store.Token(ctx, key)
 	if !errors.Is(err, registry.ErrNotFound) {
 		return t, true, err
 	}
@@ -37,7 +37,7 @@ func (s *Server) accessToken(ctx context.Context, raw string) (t Token, stored b
 	if !ok {
 		return t, false, err
 	}
-	t.Hash = hash
+	t.Key = key
 	return t, false, nil
 }
 

@@ -12,7 +12,6 @@ import (
 
 	"github.com/comity-network/comity/node/oauth"
 	"github.com/comity-network/comity/registry"
-	"github.com/comity-network/comity/site/protocol"
 )
 
 // stopped revokes or suspends a client in the records and tells the server, as
@@ -40,7 +39,7 @@ func TestRevokedClient(t *testing.T) {
 
 	state := w.stopped(a, registry.Revoke, 0)
 	for _, token := range []string{first, elsewhere} {
-		if w.state(protocol.TokenHash(token)) != oauth.TokenRevoked {
+		if w.state(oauth.TokenKey(token)) != oauth.TokenRevoked {
 			t.Error("a token is not dead in the store")
 		}
 	}
@@ -103,7 +102,7 @@ func TestSuspendedWithCutoff(t *testing.T) {
 	if w.active(w.site, old) || !w.active(w.site, young) {
 		t.Error("not exactly the old token is dead")
 	}
-	if w.state(protocol.TokenHash(old)) != oauth.TokenRevoked {
+	if w.state(oauth.TokenKey(old)) != oauth.TokenRevoked {
 		t.Error("the old token is not dead in the store")
 	}
 	want(t, a.refresh(oldRefresh), http.StatusBadRequest, "invalid_grant")
@@ -144,7 +143,7 @@ func TestReinstatedWithCutoff(t *testing.T) {
 	}
 	w.clock.advance(time.Second)
 	tokens(t, a.redeem(code, v))
-	if w.active(w.site, access) || w.state(protocol.TokenHash(access)) != oauth.TokenRevoked {
+	if w.active(w.site, access) || w.state(oauth.TokenKey(access)) != oauth.TokenRevoked {
 		t.Error("a token from before the cutoff lives")
 	}
 	want(t, a.refresh(refresh), http.StatusBadRequest, "invalid_grant")
@@ -199,7 +198,7 @@ func TestSuspendedAndExpelledHome(t *testing.T) {
 		t.Error("the token does not live again")
 	}
 	change(registry.MemberExpelled, registry.BrokerExpelled)
-	if w.state(protocol.TokenHash(access)) != oauth.TokenRevoked || !w.active(w.site, kept) {
+	if w.state(oauth.TokenKey(access)) != oauth.TokenRevoked || !w.active(w.site, kept) {
 		t.Error("not exactly the tokens of the expelled broker's clients are dead")
 	}
 }
@@ -227,7 +226,7 @@ func TestRecoverCarriesOutStops(t *testing.T) {
 	w.ledger.revoke(b.id, registry.Reinstate, 0)
 	w.start()
 	for _, token := range []string{dead, cut} {
-		if w.state(protocol.TokenHash(token)) != oauth.TokenRevoked {
+		if w.state(oauth.TokenKey(token)) != oauth.TokenRevoked {
 			t.Error("a token is not dead in the store")
 		}
 	}

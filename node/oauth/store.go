@@ -36,7 +36,7 @@ const (
 
 // Token is one access token as it is stored: without its characters.
 type Token struct {
-	Hash      string // protocol.TokenHash of it
+	Key       string // see tokenkey.go
 	Type      string // Bearer or DPoP
 	JKT       string // RFC 7638 thumbprint of the DPoP key, only with DPoP
 	ClientID  string
@@ -73,7 +73,7 @@ type Family struct {
 
 // Refresh is one refresh token as it is stored: without its characters.
 type Refresh struct {
-	Hash      string
+	Key       string // see tokenkey.go
 	Family    string
 	IssuedAt  int64 // seconds since 1970
 	ExpiresAt int64 // seconds since 1970
@@ -91,7 +91,7 @@ type OneTime struct {
 type Mint struct {
 	Token   Token    // State is ignored: it becomes pending, or released
 	Code    *OneTime // claimed; nil: no code is redeemed
-	Rotate  string   // hash of the refresh token that is claimed; empty: none
+	Rotate  string   // key of the refresh token that is claimed; empty: none
 	Family  *Family  // the new family; nil on refresh and without a grant
 	Refresh *Refresh // the new refresh token, dead before the release; nil: none
 	Proof   *OneTime // jti of a DPoP proof, used in any case that commits; nil: none
@@ -114,7 +114,7 @@ type ClaimState string
 const (
 	ClaimPending ClaimState = "pending" // its redemption is under way
 	ClaimUsed    ClaimState = "used"    // it was redeemed and something was released for it
-	ClaimSpent   ClaimState = "spent"   // refused by the site, tried too often, or expired
+	ClaimSpent   ClaimState = "spent"   // expired, tried too often, refused by the site, or ended before anything was released
 )
 
 // ClaimError says that a code or a refresh token cannot be claimed.
@@ -187,30 +187,31 @@ type Minter interface {
 	// the others get a *ClaimError. ErrSeen: the proof was used before. With
 	// ReleasedAt all that Release does is done in the same step.
 	Mint(ctx context.Context, m Mint) error
-	// Release turns the token of a mint from pending to released, its code to
-	// used, and its refresh token from dead to live, now. ErrNotPending: it was
-	// not pending, and nothing changed.
-	Release(ctx context.Context, m Mint, now time.Time) error
+	// Release turns a token from pending to released, now, and with it the code
+	// or the refresh token that it was minted for to used, and the new refresh
+	// token from dead to live. ErrNotPending: it was not pending, and nothing
+	// changed.
+	Release(ctx context.Context, key string, now time.Time) error
 	// Use notes a use of a released token whose Uses says something, in whole
 	// seconds. ErrSeen: it was used as often, or as long, as it may be.
-	Use(ctx context.Context, hash string, now int64) error
+	Use(ctx context.Context, key string, now int64) error
 	// Void ends a pending token. When it is not pending, nothing changes and
 	// nothing is queued.
-	Void(ctx context.Context, hash string, o Outcome, at int64, queue ...notify.Message) error
+	Void(ctx context.Context, key string, o Outcome, at int64, queue ...notify.Message) error
 }
 
 // Reader looks up. registry.ErrNotFound: there is no such thing.
 type Reader interface {
-	Token(ctx context.Context, hash string) (Token, error)
+	Token(ctx context.Context, key string) (Token, error)
 	// Refresh returns the refresh token and its family whatever their state:
 	// only Mint can tell, and only once, that it is good.
-	Refresh(ctx context.Context, hash string) (Refresh, Family, error)
+	Refresh(ctx context.Context, key string) (Refresh, Family, error)
 }
 
 // Revoker ends what was released. A second revocation changes nothing, not
 // even the time of the first, and queues nothing.
 type Revoker interface {
-	RevokeToken(ctx context.Context, hash string, at int64, reason string, queue ...notify.Message) error
+	RevokeToken(ctx context.Context, key string, at int64, reason string, queue ...notify.Message) error
 	// RevokeSelfContained stores a token that is not stored, as revoked, for as
 	// long as it would have lived.
 	RevokeSelfContained(ctx context.Context, t Token, at int64, reason string, queue ...notify.Message) error

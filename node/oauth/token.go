@@ -34,7 +34,7 @@ type offer struct {
 	grant   string   // the site's name of the consent; empty: without a grant
 	code    *OneTime // claimed
 	codeJTI string   // as the site knows the code
-	rotate  string   // hash of the refresh token that is claimed
+	rotate  string   // key of the refresh token that is claimed
 	family  Family   // the family, new when code is set; zero without a grant
 	refresh bool     // with a refresh token
 

@@ -45,7 +45,7 @@ func (s *Server) use(ctx context.Context, t Token) error {
 	if t.Uses == "" {
 		return nil
 	}
-	err := s.cfg.Store.Use(ctx, t.Hash, s.now())
+	err := s.cfg.Store.Use(ctx, t.Key, s.now())
 	if errors.Is(err, ErrSeen) {
 		return registry.ErrNotFound
 	}

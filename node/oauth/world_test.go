@@ -6,7 +6,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -266,11 +268,24 @@ func siteForm(w *world, s *testSite, token string) url.Values {
 }
 
 // state is what the store says of a token.
-func (w *world) state(hash string) oauth.TokenState {
+func (w *world) state(key string) oauth.TokenState {
 	w.t.Helper()
-	t, err := w.db.Token(context.Background(), hash)
+	t, err := w.db.Token(context.Background(), key)
 	check(w.t, err)
 	return t.State
+}
+
+// stored looks up the key of a token that a site knows; empty: there is none.
+func (w *world) stored(hash string) (key string) {
+	w.t.Helper()
+	db, err := sql.Open("sqlite", w.path)
+	check(w.t, err)
+	defer db.Close()
+	err = db.QueryRow(`SELECT key FROM tokens WHERE key LIKE '%.' || $1`, hash).Scan(&key)
+	if !errors.Is(err, sql.ErrNoRows) {
+		check(w.t, err)
+	}
+	return key
 }
 
 // pub is the public half of an Ed25519 key.

@@ -301,7 +301,7 @@ func TestFault64Full(t *testing.T) {
 func TestFault64FullTogether(t *testing.T) {
 	s := openAt(t, filepath.Join(t.TempDir(), databaseName))
 	check(t, s.SiteSeen(t.Context(), "a", 1))
-	check(t, s.Mint(t.Context(), oauth.Mint{Token: oauth.Token{Hash: "t", Family: "f", ExpiresAt: 9}}))
+	check(t, s.Mint(t.Context(), oauth.Mint{Token: oauth.Token{Key: "t", Family: "f", ExpiresAt: 9}}))
 	_, err := s.Writer().ExecContext(t.Context(), `PRAGMA max_page_count = 1`)
 	check(t, err)
 	large := event("a", 1)

@@ -7,7 +7,7 @@
 //
 // What it promises: a method that returned nil has its effect on disk (SQLite
 // in WAL mode with synchronous=FULL); every one-time thing is claimed in one
-// statement; nothing secret is stored in clear, since callers pass hashes. It
+// statement; nothing secret is stored in clear, since callers pass hashes or keys with hashes. It
 // trusts its file: a damaged database is reported with the file's name and is
 // never repaired in silence. Beside the database is the head file (".head"),
 // the newest checkpoint of the own log: a database that is older than it, or
@@ -47,7 +47,7 @@ type Store struct {
 	fail       sync.Once
 	statements sync.Map // of *sql.Stmt for reader, by their text
 
-	tokens memory[oauth.Token] // released ones, by hash
+	tokens memory[oauth.Token] // released ones, by key
 	rules  memory[sites.Rule]  // by resource
 }
 

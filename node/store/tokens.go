@@ -23,109 +23,104 @@ var _ oauth.Store = (*Store)(nil)
 
 // Mint implements oauth.Minter.
 func (s *Store) Mint(ctx context.Context, m oauth.Mint) error {
-	states := statesOf(m)
 	return s.writeTokens(ctx, func(tx *groupcommit.Tx) error {
 		if m.Proof != nil {
 			if err := claimSeen(tx, *m.Proof); err != nil {
 				return err
 			}
 		}
-		code := ""
 		if m.Code != nil {
-			code = codeKey(m.Code)
-			if err := claimCode(tx, m, states); err != nil {
+			if err := claimCode(tx, m); err != nil {
 				return err
 			}
 		}
 		if m.Rotate != "" {
-			if err := claimRefresh(tx, m, states); err != nil {
+			if err := claimRefresh(tx, m); err != nil {
 				return err
 			}
 		}
 		if m.SelfContained {
 			return nil
 		}
-		return insertMint(tx, m, code, states)
+		return insertMint(tx, m)
 	})
-}
-
-// states are what becomes of the rows of a mint.
-type states struct {
-	token, refresh, claimed, rotated string
-	usedMS                           int64 // of what is claimed; 0: not yet
-}
-
-func statesOf(m oauth.Mint) states {
-	if m.ReleasedAt.IsZero() {
-		return states{"pending", "pending", "claimed", "claimed", 0}
-	}
-	return states{"released", "live", "used", "rotated", m.ReleasedAt.UnixMilli()}
 }
 
 // codeKey is the key of the row of a code, in the order of expiry.
 func codeKey(c *oauth.OneTime) string { return fmt.Sprintf("%012d.%s", c.ExpiresAt, c.Key) }
 
-// claimCode claims a code that was never seen, or that is open again.
-func claimCode(tx *groupcommit.Tx, m oauth.Mint, s states) error {
+// claimCode claims a code that was never seen, or that may be tried again.
+func claimCode(tx *groupcommit.Tx, m oauth.Mint) error {
 	claimed, err := changes(tx.Exec(`
-		INSERT INTO codes (key, state, token, family, tries, used_ms)
-		VALUES ($1, $2, $3, $4, 1, $5)
-		ON CONFLICT (key) DO UPDATE
-		SET state = excluded.state, token = excluded.token, family = excluded.family, tries = codes.tries + 1, used_ms = excluded.used_ms
-		WHERE codes.state = 'open' AND codes.tries < $6`,
-		codeKey(m.Code), s.claimed, m.Token.Hash, m.Token.Family, s.usedMS, oauth.MaxTries))
+		INSERT INTO codes (key, token, family, tries) VALUES ($1, $2, $3, 1)
+		ON CONFLICT (key) DO UPDATE SET token = excluded.token, family = excluded.family, tries = codes.tries + 1
+		WHERE codes.token = '' AND codes.tries < $4`,
+		codeKey(m.Code), m.Token.Key, m.Token.Family, oauth.MaxTries))
 	if err != nil || claimed {
 		return err
 	}
-	var state, family string
-	var used int64
-	err = tx.QueryRow(`SELECT state, family, used_ms FROM codes WHERE key = $1`, codeKey(m.Code)).
-		Scan(&state, &family, &used)
+	var c claim
+	err = tx.QueryRow(`
+		SELECT codes.token, codes.family, coalesce(tokens.state, ''), coalesce(tokens.released_ms, 0)
+		FROM codes LEFT JOIN tokens ON tokens.key = codes.token WHERE codes.key = $1`, codeKey(m.Code)).
+		Scan(&c.token, &c.family, &c.state, &c.releasedMS)
 	if err != nil {
 		return err
 	}
-	return claimError(state, family, used)
+	return c.error()
 }
 
-// claimRefresh claims a live refresh token of a living family.
-func claimRefresh(tx *groupcommit.Tx, m oauth.Mint, s states) error {
+// claimRefresh claims the refresh token of a living family that is not used and
+// was handed out.
+func claimRefresh(tx *groupcommit.Tx, m oauth.Mint) error {
 	claimed, err := changes(tx.Exec(`
-		UPDATE refresh_tokens SET state = $4, used_by = $1, used_ms = $5
-		WHERE hash = $2 AND state = 'live' AND expires_at > $3 AND EXISTS (
-			SELECT 1 FROM families f
-			WHERE f.id = refresh_tokens.family AND f.id = $6 AND f.revoked_at = 0 AND f.expires_at > $3)`,
-		m.Token.Hash, m.Rotate, m.Token.IssuedAt, s.rotated, s.usedMS, m.Token.Family))
+		UPDATE refresh_tokens SET used_by = $1
+		WHERE key = $2 AND used_by = '' AND expires_at > $3
+			AND NOT EXISTS (SELECT 1 FROM tokens t WHERE t.key = refresh_tokens.token AND t.released_ms = 0)
+			AND EXISTS (SELECT 1 FROM families f
+				WHERE f.id = refresh_tokens.family AND f.id = $4 AND f.revoked_at = 0 AND f.expires_at > $3)`,
+		m.Token.Key, m.Rotate, m.Token.IssuedAt, m.Token.Family))
 	if err != nil || claimed {
 		return err
 	}
-	var state, family string
-	var used int64
-	err = tx.QueryRow(`SELECT state, family, used_ms FROM refresh_tokens WHERE hash = $1`, m.Rotate).
-		Scan(&state, &family, &used)
+	// Not used, it waits for the token that it came with.
+	var c claim
+	err = tx.QueryRow(`
+		SELECT r.used_by, r.family, coalesce(t.state, ''), coalesce(t.released_ms, 0)
+		FROM refresh_tokens r LEFT JOIN tokens t ON t.key = CASE r.used_by WHEN '' THEN r.token ELSE r.used_by END
+		WHERE r.key = $1`, m.Rotate).
+		Scan(&c.token, &c.family, &c.state, &c.releasedMS)
 	if errors.Is(err, sql.ErrNoRows) {
 		return &oauth.ClaimError{State: oauth.ClaimSpent}
 	}
 	if err != nil {
 		return err
 	}
-	if family != m.Token.Family {
+	if c.family != m.Token.Family {
 		return errors.New("refresh token belongs to another family")
 	}
-	return claimError(state, family, used)
+	return c.error()
 }
 
-// claimError tells why a code or a refresh token in this state is not to be had.
-func claimError(state, family string, usedMS int64) error {
-	switch state {
-	case "claimed", "pending":
+// claim is what is known of a code or a refresh token that is not to be had, and
+// of the access token that says how far its use is.
+type claim struct {
+	token, family string
+	state         string // of the access token; empty: forgotten, or self-contained
+	releasedMS    int64
+}
+
+func (c claim) error() error {
+	switch {
+	case c.state == "pending":
 		return &oauth.ClaimError{State: oauth.ClaimPending}
-	case "used", "rotated":
-		return &oauth.ClaimError{State: oauth.ClaimUsed, Family: family, UsedAt: time.UnixMilli(usedMS)}
+	case c.token == "", c.state != "" && c.releasedMS == 0:
+		return &oauth.ClaimError{State: oauth.ClaimSpent}
 	}
-	return &oauth.ClaimError{State: oauth.ClaimSpent}
+	return &oauth.ClaimError{State: oauth.ClaimUsed, Family: c.family, UsedAt: time.UnixMilli(c.releasedMS)}
 }
 
-func insertMint(tx *groupcommit.Tx, m oauth.Mint, code string, s states) error {
+func insertMint(tx *groupcommit.Tx, m oauth.Mint) error {
 	if f := m.Family; f != nil {
 		_, err := tx.Exec(`
 			INSERT INTO families (id, client, home, site, grant_id, scope, jkt, created_at, expires_at, subject)
@@ -135,51 +130,53 @@ func insertMint(tx *groupcommit.Tx, m oauth.Mint, code string, s states) error {
 			return err
 		}
 	}
+	refresh := ""
 	if r := m.Refresh; r != nil {
+		refresh = r.Key
 		_, err := tx.Exec(`
-			INSERT INTO refresh_tokens (hash, family, issued_at, expires_at, state, token)
-			VALUES ($1, $2, $3, $4, $6, $5)`,
-			r.Hash, r.Family, r.IssuedAt, r.ExpiresAt, m.Token.Hash, s.refresh)
+			INSERT INTO refresh_tokens (key, family, issued_at, expires_at, token, used_by) VALUES ($1, $2, $3, $4, $5, '')`,
+			r.Key, r.Family, r.IssuedAt, r.ExpiresAt, m.Token.Key)
 		if err != nil {
 			return err
 		}
 	}
+	code := ""
+	if m.Code != nil {
+		code = codeKey(m.Code)
+	}
+	state, releasedMS := oauth.TokenPending, int64(0)
+	if !m.ReleasedAt.IsZero() {
+		state, releasedMS = oauth.TokenReleased, m.ReleasedAt.UnixMilli()
+	}
 	t := m.Token
 	_, err := tx.Exec(`
-		INSERT INTO tokens (hash, type, jkt, client, home, site, scope, family, grant_id, issued_at, expires_at, state, code, rotates, subject, uses)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $16, $12, $13, $14, $15)`,
-		t.Hash, t.Type, t.JKT, t.ClientID, t.Home, t.Site, t.Scope, t.Family, t.Grant, t.IssuedAt, t.ExpiresAt, code, m.Rotate, t.Subject, t.Uses, s.token)
+		INSERT INTO tokens (key, type, jkt, client, home, site, scope, family, grant_id, issued_at, expires_at,
+			subject, uses, state, released_ms, code, rotates, refresh)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
+		t.Key, t.Type, t.JKT, t.ClientID, t.Home, t.Site, t.Scope, t.Family, t.Grant, t.IssuedAt, t.ExpiresAt,
+		t.Subject, t.Uses, string(state), releasedMS, code, m.Rotate, refresh)
 	return err
 }
 
 // Release implements oauth.Minter.
-func (s *Store) Release(ctx context.Context, m oauth.Mint, now time.Time) error {
+func (s *Store) Release(ctx context.Context, key string, now time.Time) error {
 	return s.writeTokens(ctx, func(tx *groupcommit.Tx) error {
-		released, err := changes(tx.Exec(`UPDATE tokens SET state = 'released' WHERE hash = $1 AND state = 'pending'`, m.Token.Hash))
+		released, err := changes(tx.Exec(`
+			UPDATE tokens SET state = 'released', released_ms = $1 WHERE key = $2 AND state = 'pending'`, now.UnixMilli(), key))
 		if err == nil && !released {
-			err = oauth.ErrNotPending
-		}
-		ms := now.UnixMilli()
-		if err == nil && m.Code != nil {
-			err = exec(tx, `UPDATE codes SET state = 'used', used_ms = $1 WHERE key = $2`, ms, codeKey(m.Code))
-		}
-		if err == nil && m.Rotate != "" {
-			err = exec(tx, `UPDATE refresh_tokens SET state = 'rotated', used_ms = $1 WHERE hash = $2`, ms, m.Rotate)
-		}
-		if err == nil && m.Refresh != nil {
-			err = exec(tx, `UPDATE refresh_tokens SET state = 'live' WHERE hash = $1 AND state = 'pending'`, m.Refresh.Hash)
+			return oauth.ErrNotPending
 		}
 		return err
 	})
 }
 
 // Use implements oauth.Minter.
-func (s *Store) Use(ctx context.Context, hash string, now int64) error {
+func (s *Store) Use(ctx context.Context, key string, now int64) error {
 	return s.writeTokens(ctx, func(tx *groupcommit.Tx) error {
 		used, err := changes(tx.Exec(`
 			UPDATE tokens SET used_at = CASE WHEN used_at = 0 THEN $1 ELSE used_at END
-			WHERE hash = $2 AND state = 'released' AND (used_at = 0 OR uses = $3 AND used_at > $4)`,
-			now, hash, protocol.UseWindow, now-protocol.UseWindowSeconds))
+			WHERE key = $2 AND state = 'released' AND (used_at = 0 OR uses = $3 AND used_at > $4)`,
+			now, key, protocol.UseWindow, now-protocol.UseWindowSeconds))
 		if err == nil && !used {
 			return oauth.ErrSeen
 		}
@@ -188,27 +185,27 @@ func (s *Store) Use(ctx context.Context, hash string, now int64) error {
 }
 
 // Void implements oauth.Minter.
-func (s *Store) Void(ctx context.Context, hash string, o oauth.Outcome, at int64, queue ...notify.Message) error {
+func (s *Store) Void(ctx context.Context, key string, o oauth.Outcome, at int64, queue ...notify.Message) error {
 	return s.writeTokens(ctx, func(tx *groupcommit.Tx) error {
 		reason := "unanswered"
 		if o == oauth.Refused {
 			reason = "refused"
 		}
-		var code, rotates, family string
+		var code, rotates, refresh, family string
 		err := tx.QueryRow(`
-			UPDATE tokens SET state = 'void', revoked_at = $1, reason = $2 WHERE hash = $3 AND state = 'pending'
-			RETURNING code, rotates, family`, at, reason, hash).Scan(&code, &rotates, &family)
+			UPDATE tokens SET state = 'void', revoked_at = $1, reason = $2 WHERE key = $3 AND state = 'pending'
+			RETURNING code, rotates, refresh, family`, at, reason, key).Scan(&code, &rotates, &refresh, &family)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		if err := exec(tx, `DELETE FROM refresh_tokens WHERE family = $1 AND token = $2 AND state = 'pending'`, family, hash); err != nil {
+		if err := exec(tx, `DELETE FROM refresh_tokens WHERE key = $1`, refresh); err != nil {
 			return err
 		}
 		if o == oauth.Refused {
-			err = s.refuse(tx, code, family, at)
+			err = s.refuse(tx, family, at)
 		} else {
 			err = undo(tx, code, rotates, family)
 		}
@@ -219,17 +216,14 @@ func (s *Store) Void(ctx context.Context, hash string, o oauth.Outcome, at int64
 	})
 }
 
-// refuse makes the claim final and ends the family.
-func (s *Store) refuse(tx *groupcommit.Tx, code, family string, at int64) error {
-	if err := exec(tx, `UPDATE codes SET state = 'refused' WHERE key = $1`, code); err != nil {
-		return err
+// refuse ends the family. The claim is final: its token is void.
+func (s *Store) refuse(tx *groupcommit.Tx, family string, at int64) error {
+	if family == "" {
+		return nil
 	}
 	err := exec(tx, `UPDATE families SET revoked_at = $1, reason = 'refused' WHERE id = $2 AND revoked_at = 0`, at, family)
 	if err != nil {
 		return err
-	}
-	if family == "" {
-		return nil
 	}
 	_, err = s.revoke(tx, at, "refused", `family = $3 AND family <> ''`, family)
 	return err
@@ -239,10 +233,9 @@ func (s *Store) refuse(tx *groupcommit.Tx, code, family string, at int64) error 
 // was.
 func undo(tx *groupcommit.Tx, code, rotates, family string) error {
 	if rotates != "" {
-		return exec(tx, `
-			UPDATE refresh_tokens SET state = 'live', used_by = '' WHERE hash = $1 AND state = 'claimed'`, rotates)
+		return exec(tx, `UPDATE refresh_tokens SET used_by = '' WHERE key = $1`, rotates)
 	}
-	if err := exec(tx, `UPDATE codes SET state = 'open', family = '' WHERE key = $1`, code); err != nil {
+	if err := exec(tx, `UPDATE codes SET token = '', family = '' WHERE key = $1`, code); err != nil {
 		return err
 	}
 	return exec(tx, `DELETE FROM families WHERE id = $1`, family)

@@ -47,8 +47,8 @@ var purges = []string{
 	`DELETE FROM devices WHERE expires_at < $1`,
 	`DELETE FROM pushed WHERE expires_at < $1`,
 	`DELETE FROM codes WHERE key < printf('%012d', $1)`,
-	`DELETE FROM tokens WHERE expires_at < $1 AND state <> 'pending'`,
-	`DELETE FROM refresh_tokens WHERE expires_at < $1`,
+	`DELETE FROM tokens WHERE key < printf('%012x', 1000 * $1) AND expires_at < $1 AND state <> 'pending'`,
+	`DELETE FROM refresh_tokens WHERE key < printf('%012x', 1000 * $1) AND expires_at < $1`,
 	`DELETE FROM families WHERE expires_at < $1 OR revoked_at > 0`,
 	`DELETE FROM refresh_tokens WHERE issued_at < $1 AND NOT EXISTS (SELECT 1 FROM families f WHERE f.id = refresh_tokens.family)`,
 }

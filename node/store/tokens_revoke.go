@@ -23,11 +23,11 @@ func (s *Store) revoke(tx *groupcommit.Tx, at int64, reason, condition string, a
 	if err != nil || len(dead) == 0 {
 		return nil, err
 	}
-	hashes := make([]string, len(dead))
+	keys := make([]string, len(dead))
 	for i, t := range dead {
-		hashes[i] = t.Hash
+		keys[i] = t.Key
 	}
-	tx.Ended(func() { s.tokens.forget(hashes...) })
+	tx.Ended(func() { s.tokens.forget(keys...) })
 	return dead, nil
 }
 
@@ -38,10 +38,10 @@ func (s *Store) revokeMany(tx *groupcommit.Tx, at int64, reason, condition strin
 }
 
 // RevokeToken implements oauth.Revoker.
-func (s *Store) RevokeToken(ctx context.Context, hash string, at int64, reason string, queue ...notify.Message) error {
+func (s *Store) RevokeToken(ctx context.Context, key string, at int64, reason string, queue ...notify.Message) error {
 	return s.writeTokens(ctx, func(tx *groupcommit.Tx) error {
-		tx.Ended(func() { s.tokens.forget(hash) })
-		dead, err := changes(tx.Exec(revokeTokens+`hash = $3`, at, reason, hash))
+		tx.Ended(func() { s.tokens.forget(key) })
+		dead, err := changes(tx.Exec(revokeTokens+`key = $3`, at, reason, key))
 		if err != nil || !dead {
 			return err
 		}
@@ -53,9 +53,9 @@ func (s *Store) RevokeToken(ctx context.Context, hash string, at int64, reason s
 func (s *Store) RevokeSelfContained(ctx context.Context, t oauth.Token, at int64, reason string, queue ...notify.Message) error {
 	return s.writeTokens(ctx, func(tx *groupcommit.Tx) error {
 		dead, err := changes(tx.Exec(`
-			INSERT INTO tokens (hash, type, jkt, client, home, site, scope, family, grant_id, issued_at, expires_at, state, code, rotates, subject, revoked_at, reason)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, '', '', $8, $9, 'revoked', '', '', $10, $11, $12) ON CONFLICT (hash) DO NOTHING`,
-			t.Hash, t.Type, t.JKT, t.ClientID, t.Home, t.Site, t.Scope, t.IssuedAt, t.ExpiresAt, t.Subject, at, reason))
+			INSERT INTO tokens (key, type, jkt, client, home, site, scope, family, grant_id, issued_at, expires_at, subject, state, released_ms, code, rotates, refresh, revoked_at, reason)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, '', '', $8, $9, $10, 'revoked', 0, '', '', '', $11, $12) ON CONFLICT (key) DO NOTHING`,
+			t.Key, t.Type, t.JKT, t.ClientID, t.Home, t.Site, t.Scope, t.IssuedAt, t.ExpiresAt, t.Subject, at, reason))
 		if err != nil || !dead {
 			return err
 		}

@@ -24,10 +24,10 @@ func testDirect(t *testing.T, s Opened) {
 	must(t, s.Mint(ctx, m))
 	want := m.Token
 	want.State = oauth.TokenReleased
-	if got, err := s.Token(ctx, m.Token.Hash); err != nil || got != want {
+	if got, err := s.Token(ctx, m.Token.Key); err != nil || got != want {
 		t.Errorf("the token: %+v, %v", got, err)
 	}
-	if r, f, err := s.Refresh(ctx, m.Refresh.Hash); err != nil || !r.Live || f != *m.Family {
+	if r, f, err := s.Refresh(ctx, m.Refresh.Key); err != nil || !r.Live || f != *m.Family {
 		t.Errorf("the refresh token: %+v, %+v, %v", r, f, err)
 	}
 	if claim := cannot(t, s, login("c"), oauth.ClaimUsed); claim.Family != m.Family.ID || !claim.UsedAt.Equal(when) {
@@ -40,10 +40,10 @@ func testDirect(t *testing.T, s Opened) {
 			t.Errorf("the old refresh token: %+v", claim)
 		}
 	}
-	if err := s.Release(ctx, next, at(now)); !errors.Is(err, oauth.ErrNotPending) {
+	if err := s.Release(ctx, next.Token.Key, at(now)); !errors.Is(err, oauth.ErrNotPending) {
 		t.Errorf("release of a released token: %v", err)
 	}
-	must(t, s.Void(ctx, next.Token.Hash, oauth.Undo, now, message(siteA)))
+	must(t, s.Void(ctx, next.Token.Key, oauth.Undo, now, message(siteA)))
 	released(t, s, rotate(next)) // Void changed nothing
 	if pending, err := s.Pending(ctx, now+1); err != nil || len(pending) != 0 || len(s.Queue()) != 0 {
 		t.Errorf("pending %+v, %v, %d messages", pending, err, len(s.Queue()))
@@ -54,7 +54,7 @@ func testDirect(t *testing.T, s Opened) {
 	cannot(t, s, direct(login("d"), when), oauth.ClaimPending)
 	tried := login("e")
 	must(t, s.Mint(ctx, tried))
-	must(t, s.Void(ctx, tried.Token.Hash, oauth.Undo, now))
+	must(t, s.Void(ctx, tried.Token.Key, oauth.Undo, now))
 	must(t, s.Mint(ctx, direct(login("e"), when)))
 	cannot(t, s, login("e"), oauth.ClaimUsed)
 }
@@ -75,7 +75,7 @@ func testSelfContained(t *testing.T, s Opened) {
 	m.ReleasedAt, m.SelfContained = at(now), true
 	m.Proof = &oauth.OneTime{Key: "p", ExpiresAt: now + 60}
 	must(t, s.Mint(ctx, m))
-	if _, err := s.Token(ctx, m.Token.Hash); !errors.Is(err, registry.ErrNotFound) {
+	if _, err := s.Token(ctx, m.Token.Key); !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("the token: %v", err)
 	}
 	second := login("d")
@@ -92,16 +92,16 @@ func testSelfContained(t *testing.T, s Opened) {
 	must(t, s.RevokeSelfContained(ctx, m.Token, now+9, "second", message(siteA)))
 	want := m.Token
 	want.State, want.RevokedAt, want.Reason = oauth.TokenRevoked, now+5, "first"
-	if got, err := s.Token(ctx, m.Token.Hash); err != nil || got != want {
+	if got, err := s.Token(ctx, m.Token.Key); err != nil || got != want {
 		t.Errorf("after its revocation: %+v, %v", got, err)
 	}
 	if n := len(s.Queue()); n != 1 {
 		t.Errorf("%d messages, expected one", n)
 	}
 	must(t, s.Purge(ctx, m.Token.ExpiresAt))
-	state(t, s, m.Token.Hash)
+	state(t, s, m.Token.Key)
 	must(t, s.Purge(ctx, m.Token.ExpiresAt+1))
-	if _, err := s.Token(ctx, m.Token.Hash); !errors.Is(err, registry.ErrNotFound) {
+	if _, err := s.Token(ctx, m.Token.Key); !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("it is remembered after its time: %v", err)
 	}
 }

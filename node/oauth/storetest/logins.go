@@ -85,14 +85,14 @@ func testUseOnce(t *testing.T, s Opened) {
 	m := login("code")
 	m.Token.Uses = protocol.UseOnce
 	must(t, s.Mint(ctx, m))
-	if err := s.Use(ctx, m.Token.Hash, now); !errors.Is(err, oauth.ErrSeen) {
+	if err := s.Use(ctx, m.Token.Key, now); !errors.Is(err, oauth.ErrSeen) {
 		t.Errorf("a pending token is used: %v", err)
 	}
-	must(t, s.Release(ctx, m, at(now)))
-	if got, err := s.Token(ctx, m.Token.Hash); err != nil || got.Uses != protocol.UseOnce {
+	must(t, s.Release(ctx, m.Token.Key, at(now)))
+	if got, err := s.Token(ctx, m.Token.Key); err != nil || got.Uses != protocol.UseOnce {
 		t.Errorf("%+v, %v", got, err)
 	}
-	race(t, func() error { return s.Use(ctx, m.Token.Hash, now) }, func(err error) bool { return errors.Is(err, oauth.ErrSeen) })
+	race(t, func() error { return s.Use(ctx, m.Token.Key, now) }, func(err error) bool { return errors.Is(err, oauth.ErrSeen) })
 }
 
 func testUseWindow(t *testing.T, s Opened) {
@@ -100,17 +100,17 @@ func testUseWindow(t *testing.T, s Opened) {
 	m.Token.Uses = protocol.UseWindow
 	released(t, s, m)
 	for _, second := range []int64{0, 1, 29} {
-		must(t, s.Use(ctx, m.Token.Hash, now+second))
+		must(t, s.Use(ctx, m.Token.Key, now+second))
 	}
-	if err := s.Use(ctx, m.Token.Hash, now+30); !errors.Is(err, oauth.ErrSeen) {
+	if err := s.Use(ctx, m.Token.Key, now+30); !errors.Is(err, oauth.ErrSeen) {
 		t.Errorf("used after 30 s: %v", err)
 	}
 	dead := login("other")
 	dead.Token.Uses = protocol.UseWindow
 	released(t, s, dead)
-	must(t, s.Use(ctx, dead.Token.Hash, now))
-	must(t, s.RevokeToken(ctx, dead.Token.Hash, now, "r"))
-	if err := s.Use(ctx, dead.Token.Hash, now+1); !errors.Is(err, oauth.ErrSeen) {
+	must(t, s.Use(ctx, dead.Token.Key, now))
+	must(t, s.RevokeToken(ctx, dead.Token.Key, now, "r"))
+	if err := s.Use(ctx, dead.Token.Key, now+1); !errors.Is(err, oauth.ErrSeen) {
 		t.Errorf("a revoked token is used: %v", err)
 	}
 }
@@ -124,14 +124,14 @@ func testRevokeGrant(t *testing.T, s Opened) {
 	site := released(t, s, login("site"))
 	must(t, s.RevokeGrant(ctx, "grant", now+1, "grant-ended", about))
 	for hash, want := range map[string]oauth.TokenState{
-		mine.Token.Hash: oauth.TokenRevoked, pending.Token.Hash: oauth.TokenRevoked,
-		other.Token.Hash: oauth.TokenReleased, site.Token.Hash: oauth.TokenReleased,
+		mine.Token.Key: oauth.TokenRevoked, pending.Token.Key: oauth.TokenRevoked,
+		other.Token.Key: oauth.TokenReleased, site.Token.Key: oauth.TokenReleased,
 	} {
 		if got := state(t, s, hash); got != want {
 			t.Errorf("a token is %s, expected %s", got, want)
 		}
 	}
-	for hash, dead := range map[string]bool{mine.Refresh.Hash: true, other.Refresh.Hash: false, site.Refresh.Hash: false} {
+	for hash, dead := range map[string]bool{mine.Refresh.Key: true, other.Refresh.Key: false, site.Refresh.Key: false} {
 		if _, f, err := s.Refresh(ctx, hash); err != nil || (f.RevokedAt != 0) != dead {
 			t.Errorf("family %+v, %v", f, err)
 		}
@@ -143,7 +143,7 @@ func testRevokeGrant(t *testing.T, s Opened) {
 	if n := len(s.Queue()); n != 2 {
 		t.Errorf("%d events after a second time", n)
 	}
-	if err := s.Release(ctx, pending, at(now)); !errors.Is(err, oauth.ErrNotPending) {
+	if err := s.Release(ctx, pending.Token.Key, at(now)); !errors.Is(err, oauth.ErrNotPending) {
 		t.Errorf("a revoked token is released: %v", err)
 	}
 }
@@ -153,8 +153,8 @@ func testUndoWithoutCode(t *testing.T, s Opened) {
 	m := person("grant")
 	m.Code = nil
 	must(t, s.Mint(ctx, m))
-	must(t, s.Void(ctx, m.Token.Hash, oauth.Undo, now))
-	if _, _, err := s.Refresh(ctx, m.Refresh.Hash); err == nil {
+	must(t, s.Void(ctx, m.Token.Key, oauth.Undo, now))
+	if _, _, err := s.Refresh(ctx, m.Refresh.Key); err == nil {
 		t.Error("the refresh token is there")
 	}
 	holders, err := s.Holders(ctx, now)

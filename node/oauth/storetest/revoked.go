@@ -14,10 +14,10 @@ import (
 
 func testRevokeToken(t *testing.T, s Opened) {
 	m := released(t, s, login("c"))
-	must(t, s.RevokeToken(ctx, m.Token.Hash, now+5, "first", message(siteA)))
-	must(t, s.RevokeToken(ctx, m.Token.Hash, now+9, "second", message(siteA)))
+	must(t, s.RevokeToken(ctx, m.Token.Key, now+5, "first", message(siteA)))
+	must(t, s.RevokeToken(ctx, m.Token.Key, now+9, "second", message(siteA)))
 	must(t, s.RevokeFamily(ctx, m.Family.ID, now+9, "third", about))
-	token, err := s.Token(ctx, m.Token.Hash)
+	token, err := s.Token(ctx, m.Token.Key)
 	must(t, err)
 	if token.State != oauth.TokenRevoked || token.RevokedAt != now+5 || token.Reason != "first" {
 		t.Errorf("%+v, expected what the first revocation said", token)
@@ -36,8 +36,8 @@ func testRevokeFamily(t *testing.T, s Opened) {
 	must(t, s.RevokeFamily(ctx, m.Family.ID, now+9, "again", about))
 	must(t, s.RevokeFamily(ctx, "", now, "nothing", about))
 	for hash, want := range map[string]oauth.TokenState{
-		m.Token.Hash: oauth.TokenRevoked, next.Token.Hash: oauth.TokenRevoked,
-		old.Token.Hash: oauth.TokenReleased, other.Token.Hash: oauth.TokenReleased,
+		m.Token.Key: oauth.TokenRevoked, next.Token.Key: oauth.TokenRevoked,
+		old.Token.Key: oauth.TokenReleased, other.Token.Key: oauth.TokenReleased,
 	} {
 		if got := state(t, s, hash); got != want {
 			t.Errorf("%s is %s, expected %s", hash, got, want)
@@ -46,7 +46,7 @@ func testRevokeFamily(t *testing.T, s Opened) {
 	if n := len(s.Queue()); n != 2 {
 		t.Errorf("%d messages, expected one for each unexpired token", n)
 	}
-	if _, f, err := s.Refresh(ctx, old.Refresh.Hash); err != nil || f.RevokedAt != now+5 || f.Reason != "reuse" {
+	if _, f, err := s.Refresh(ctx, old.Refresh.Key); err != nil || f.RevokedAt != now+5 || f.Reason != "reuse" {
 		t.Errorf("family %+v, %v", f, err)
 	}
 	cannot(t, s, rotate(old), oauth.ClaimSpent)
@@ -58,7 +58,7 @@ func testRevokeFamilyPending(t *testing.T, s Opened) {
 	next := rotate(m)
 	must(t, s.Mint(ctx, next))
 	must(t, s.RevokeFamily(ctx, m.Family.ID, now, "reuse", about))
-	if err := s.Release(ctx, next, at(now)); !errors.Is(err, oauth.ErrNotPending) {
+	if err := s.Release(ctx, next.Token.Key, at(now)); !errors.Is(err, oauth.ErrNotPending) {
 		t.Errorf("release: %v", err)
 	}
 }
@@ -96,14 +96,14 @@ func testStopClient(t *testing.T, s Opened) {
 	if got := bySite(s); n != 2 || len(got) != 2 || got[siteA] != 1 || got[siteB] != 1 {
 		t.Errorf("%d sites told, %v", n, got)
 	}
-	if state(t, s, old.Token.Hash) != oauth.TokenReleased {
+	if state(t, s, old.Token.Key) != oauth.TokenReleased {
 		t.Error("a stop without cutoff killed a token")
 	}
 	_, err = s.StopClient(ctx, oauth.Stop{ClientID: client, Cutoff: now - 1, At: now, Reason: "stop"}, nil)
 	must(t, err)
 	for hash, want := range map[string]oauth.TokenState{
-		old.Token.Hash: oauth.TokenRevoked, young.Token.Hash: oauth.TokenReleased,
-		pending.Token.Hash: oauth.TokenPending, foreign.Token.Hash: oauth.TokenReleased,
+		old.Token.Key: oauth.TokenRevoked, young.Token.Key: oauth.TokenReleased,
+		pending.Token.Key: oauth.TokenPending, foreign.Token.Key: oauth.TokenReleased,
 	} {
 		if got := state(t, s, hash); got != want {
 			t.Errorf("after the cutoff %s is %s, expected %s", hash, got, want)
@@ -116,10 +116,10 @@ func testStopClient(t *testing.T, s Opened) {
 	if got := bySite(s); n != 1 || got[siteA] != 1 || got[siteB] != 2 {
 		t.Errorf("%d sites told, %v", n, got)
 	}
-	if state(t, s, young.Token.Hash) != oauth.TokenRevoked || state(t, s, foreign.Token.Hash) != oauth.TokenReleased {
+	if state(t, s, young.Token.Key) != oauth.TokenRevoked || state(t, s, foreign.Token.Key) != oauth.TokenReleased {
 		t.Error("not exactly the client's tokens ended")
 	}
-	if err := s.Release(ctx, pending, at(now)); !errors.Is(err, oauth.ErrNotPending) {
+	if err := s.Release(ctx, pending.Token.Key, at(now)); !errors.Is(err, oauth.ErrNotPending) {
 		t.Errorf("release of a stopped client's token: %v", err)
 	}
 	if n, err = s.StopClient(ctx, oauth.Stop{ClientID: client, Cutoff: now + 1<<40, At: now}, message); n != 0 || err != nil {
@@ -139,7 +139,7 @@ func testEnableClient(t *testing.T, s Opened) {
 	if got := bySite(s); n != 2 || got[siteA] != 1 || got[siteB] != 1 {
 		t.Errorf("%d sites told, %v", n, got)
 	}
-	if state(t, s, old.Token.Hash) != oauth.TokenRevoked || state(t, s, young.Token.Hash) != oauth.TokenReleased {
+	if state(t, s, old.Token.Key) != oauth.TokenRevoked || state(t, s, young.Token.Key) != oauth.TokenReleased {
 		t.Error("the cutoff was not applied")
 	}
 }
@@ -147,13 +147,13 @@ func testEnableClient(t *testing.T, s Opened) {
 func testStopBroker(t *testing.T, s Opened) {
 	old, young, _, foreign := crowd(t, s)
 	must(t, s.StopBroker(ctx, home, now, "expelled"))
-	if state(t, s, old.Token.Hash) != oauth.TokenRevoked || state(t, s, young.Token.Hash) != oauth.TokenRevoked ||
-		state(t, s, foreign.Token.Hash) != oauth.TokenReleased {
+	if state(t, s, old.Token.Key) != oauth.TokenRevoked || state(t, s, young.Token.Key) != oauth.TokenRevoked ||
+		state(t, s, foreign.Token.Key) != oauth.TokenReleased {
 		t.Error("not exactly the broker's clients lost their tokens")
 	}
 	cannot(t, s, rotate(young), oauth.ClaimSpent)
 	must(t, s.StopBroker(ctx, "", now, "expelled"))
-	if state(t, s, foreign.Token.Hash) != oauth.TokenRevoked {
+	if state(t, s, foreign.Token.Key) != oauth.TokenRevoked {
 		t.Error("a token is left")
 	}
 }
@@ -162,12 +162,12 @@ func testStopBroker(t *testing.T, s Opened) {
 // whatever way it ended.
 func testDeadAtOnce(t *testing.T, s Opened) {
 	for name, end := range map[string]func(m oauth.Mint) error{
-		"token":  func(m oauth.Mint) error { return s.RevokeToken(ctx, m.Token.Hash, now, "test") },
+		"token":  func(m oauth.Mint) error { return s.RevokeToken(ctx, m.Token.Key, now, "test") },
 		"family": func(m oauth.Mint) error { return s.RevokeFamily(ctx, m.Family.ID, now, "test", about) },
 		"refresh refused": func(m oauth.Mint) error {
 			next := rotate(m)
 			must(t, s.Mint(ctx, next))
-			return s.Void(ctx, next.Token.Hash, oauth.Refused, now)
+			return s.Void(ctx, next.Token.Key, oauth.Refused, now)
 		},
 		"client": func(m oauth.Mint) error {
 			_, err := s.StopClient(ctx, oauth.Stop{ClientID: client, Cutoff: now, At: now, Reason: "test"}, nil)
@@ -181,19 +181,19 @@ func testDeadAtOnce(t *testing.T, s Opened) {
 	} {
 		m := released(t, s, login(name))
 		for range 2 {
-			if got := state(t, s, m.Token.Hash); got != oauth.TokenReleased {
+			if got := state(t, s, m.Token.Key); got != oauth.TokenReleased {
 				t.Errorf("%s: a new token is %s", name, got)
 			}
 		}
 		must(t, end(m))
-		if got := state(t, s, m.Token.Hash); got != oauth.TokenRevoked {
+		if got := state(t, s, m.Token.Key); got != oauth.TokenRevoked {
 			t.Errorf("%s: the token is %s afterwards", name, got)
 		}
 	}
 	m := released(t, s, login("purged"))
-	state(t, s, m.Token.Hash)
+	state(t, s, m.Token.Key)
 	must(t, s.Purge(ctx, m.Token.ExpiresAt+1))
-	if _, err := s.Token(ctx, m.Token.Hash); !errors.Is(err, registry.ErrNotFound) {
+	if _, err := s.Token(ctx, m.Token.Key); !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("a purged token: %v", err)
 	}
 }
@@ -209,7 +209,7 @@ func testNeverAliveAgain(t *testing.T, s Opened) {
 			wg.Go(func() {
 				for last := oauth.TokenReleased; ; {
 					known := dead.Load()
-					token, err := s.Token(ctx, m.Token.Hash)
+					token, err := s.Token(ctx, m.Token.Key)
 					switch {
 					case err != nil:
 						t.Error(err)
@@ -224,7 +224,7 @@ func testNeverAliveAgain(t *testing.T, s Opened) {
 				}
 			})
 		}
-		must(t, s.RevokeToken(ctx, m.Token.Hash, now, "test"))
+		must(t, s.RevokeToken(ctx, m.Token.Key, now, "test"))
 		dead.Store(true)
 		wg.Wait()
 	}

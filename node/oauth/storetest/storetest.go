@@ -83,12 +83,15 @@ var ctx = context.Background()
 
 func at(s int64) time.Time { return time.Unix(s, 0) }
 
+// key is that of a token that expires then.
+func key(expiresAt int64, hash string) string { return fmt.Sprintf("%012x.%s", 1000*expiresAt, hash) }
+
 // login is the mint of a redemption of the given code.
 func login(code string) oauth.Mint {
 	n := registry.NewID()
 	return oauth.Mint{
 		Token: oauth.Token{
-			Hash: "token-" + n, Type: "Bearer", ClientID: client, Home: home, Site: siteA, Scope: "read",
+			Key: key(now+3600, "token-"+n), Type: "Bearer", ClientID: client, Home: home, Site: siteA, Scope: "read",
 			Family: "family-" + n, Grant: "grant", IssuedAt: now, ExpiresAt: now + 3600,
 		},
 		Code: &oauth.OneTime{Key: code, ExpiresAt: now + 70},
@@ -96,17 +99,17 @@ func login(code string) oauth.Mint {
 			ID: "family-" + n, ClientID: client, Home: home, Site: siteA, Grant: "grant", Scope: "read",
 			CreatedAt: now, ExpiresAt: now + 86400,
 		},
-		Refresh: &oauth.Refresh{Hash: "refresh-" + n, Family: "family-" + n, IssuedAt: now, ExpiresAt: now + 7200},
+		Refresh: &oauth.Refresh{Key: key(now+7200, "refresh-"+n), Family: "family-" + n, IssuedAt: now, ExpiresAt: now + 7200},
 	}
 }
 
 // rotate is the mint of a refresh that uses what m gave.
 func rotate(m oauth.Mint) oauth.Mint {
 	n := registry.NewID()
-	next := oauth.Mint{Token: m.Token, Rotate: m.Refresh.Hash}
-	next.Token.Hash = "token-" + n
+	next := oauth.Mint{Token: m.Token, Rotate: m.Refresh.Key}
+	next.Token.Key = key(now+3600, "token-"+n)
 	refresh := *m.Refresh
-	refresh.Hash = "refresh-" + n
+	refresh.Key = key(now+7200, "refresh-"+n)
 	next.Refresh = &refresh
 	return next
 }
@@ -122,7 +125,7 @@ func must(t *testing.T, err error) {
 func released(t *testing.T, s oauth.Store, m oauth.Mint) oauth.Mint {
 	t.Helper()
 	must(t, s.Mint(ctx, m))
-	must(t, s.Release(ctx, m, at(now)))
+	must(t, s.Release(ctx, m.Token.Key, at(now)))
 	return m
 }
 
@@ -158,27 +161,27 @@ func about(t oauth.Token) notify.Message { return message(t.Site) }
 func testRelease(t *testing.T, s Opened) {
 	m := login("c")
 	must(t, s.Mint(ctx, m))
-	if state(t, s, m.Token.Hash) != oauth.TokenPending {
+	if state(t, s, m.Token.Key) != oauth.TokenPending {
 		t.Error("a minted token is not pending")
 	}
-	r, f, err := s.Refresh(ctx, m.Refresh.Hash)
+	r, f, err := s.Refresh(ctx, m.Refresh.Key)
 	must(t, err)
 	if r.Live || f != *m.Family {
 		t.Errorf("before the release: refresh %+v, family %+v", r, f)
 	}
 	cannot(t, s, rotate(m), oauth.ClaimPending)
-	must(t, s.Release(ctx, m, at(now)))
+	must(t, s.Release(ctx, m.Token.Key, at(now)))
 	want := m.Token
 	want.State = oauth.TokenReleased
-	if got, err := s.Token(ctx, m.Token.Hash); err != nil || got != want {
+	if got, err := s.Token(ctx, m.Token.Key); err != nil || got != want {
 		t.Errorf("after the release: %+v, %v", got, err)
 	}
-	if r, _, err := s.Refresh(ctx, m.Refresh.Hash); err != nil || !r.Live {
+	if r, _, err := s.Refresh(ctx, m.Refresh.Key); err != nil || !r.Live {
 		t.Errorf("after the release: refresh %+v, %v", r, err)
 	}
 	for _, other := range []oauth.Mint{m, login("unknown")} {
-		if err := s.Release(ctx, other, at(now)); !errors.Is(err, oauth.ErrNotPending) {
-			t.Errorf("release of %s: %v", other.Token.Hash, err)
+		if err := s.Release(ctx, other.Token.Key, at(now)); !errors.Is(err, oauth.ErrNotPending) {
+			t.Errorf("release of %s: %v", other.Token.Key, err)
 		}
 	}
 	cannot(t, s, login("c"), oauth.ClaimUsed)
@@ -224,7 +227,7 @@ func testCodeOnce(t *testing.T, s Opened) {
 		if err := s.Mint(ctx, m); err != nil {
 			return err
 		}
-		return s.Release(ctx, m, at(now))
+		return s.Release(ctx, m.Token.Key, at(now))
 	}, isClaim)
 	claim := cannot(t, s, login("c"), oauth.ClaimUsed)
 	if claim.Family == "" || !claim.UsedAt.Equal(at(now)) {
@@ -239,7 +242,7 @@ func testRefreshOnce(t *testing.T, s Opened) {
 		if err := s.Mint(ctx, next); err != nil {
 			return err
 		}
-		return s.Release(ctx, next, at(now).Add(1500*time.Millisecond))
+		return s.Release(ctx, next.Token.Key, at(now).Add(1500*time.Millisecond))
 	}, isClaim)
 	claim := cannot(t, s, rotate(m), oauth.ClaimUsed)
 	if claim.Family != m.Family.ID || !claim.UsedAt.Equal(at(now).Add(1500*time.Millisecond)) {
@@ -302,14 +305,14 @@ func testUndoCode(t *testing.T, s Opened) {
 		m := login("c")
 		must(t, s.Mint(ctx, m))
 		cannot(t, s, login("c"), oauth.ClaimPending)
-		must(t, s.Void(ctx, m.Token.Hash, oauth.Undo, now, message(siteA)))
-		if state(t, s, m.Token.Hash) != oauth.TokenVoid {
+		must(t, s.Void(ctx, m.Token.Key, oauth.Undo, now, message(siteA)))
+		if state(t, s, m.Token.Key) != oauth.TokenVoid {
 			t.Error("the token is not void")
 		}
-		if err := s.Release(ctx, m, at(now)); !errors.Is(err, oauth.ErrNotPending) {
+		if err := s.Release(ctx, m.Token.Key, at(now)); !errors.Is(err, oauth.ErrNotPending) {
 			t.Errorf("release of a void token: %v", err)
 		}
-		if _, _, err := s.Refresh(ctx, m.Refresh.Hash); !errors.Is(err, registry.ErrNotFound) {
+		if _, _, err := s.Refresh(ctx, m.Refresh.Key); !errors.Is(err, registry.ErrNotFound) {
 			t.Errorf("the refresh token of a void token: %v", err)
 		}
 		if n := len(s.Queue()); n != try+1 {
@@ -325,13 +328,13 @@ func testUndoRefresh(t *testing.T, s Opened) {
 		next := rotate(m)
 		must(t, s.Mint(ctx, next))
 		cannot(t, s, rotate(m), oauth.ClaimPending)
-		must(t, s.Void(ctx, next.Token.Hash, oauth.Undo, now, message(siteA)))
-		if _, _, err := s.Refresh(ctx, next.Refresh.Hash); !errors.Is(err, registry.ErrNotFound) {
+		must(t, s.Void(ctx, next.Token.Key, oauth.Undo, now, message(siteA)))
+		if _, _, err := s.Refresh(ctx, next.Refresh.Key); !errors.Is(err, registry.ErrNotFound) {
 			t.Errorf("the refresh token of a void token: %v", err)
 		}
 	}
 	released(t, s, rotate(m))
-	if state(t, s, m.Token.Hash) != oauth.TokenReleased {
+	if state(t, s, m.Token.Key) != oauth.TokenReleased {
 		t.Error("the first token does not live on")
 	}
 }
@@ -339,7 +342,7 @@ func testUndoRefresh(t *testing.T, s Opened) {
 func testRefusedCode(t *testing.T, s Opened) {
 	m := login("c")
 	must(t, s.Mint(ctx, m))
-	must(t, s.Void(ctx, m.Token.Hash, oauth.Refused, now))
+	must(t, s.Void(ctx, m.Token.Key, oauth.Refused, now))
 	cannot(t, s, login("c"), oauth.ClaimSpent)
 	if len(s.Queue()) != 0 {
 		t.Error("a message was queued")
@@ -351,21 +354,21 @@ func testRefusedRefresh(t *testing.T, s Opened) {
 	other := released(t, s, login("d"))
 	next := rotate(m)
 	must(t, s.Mint(ctx, next))
-	must(t, s.Void(ctx, next.Token.Hash, oauth.Refused, now))
-	cannot(t, s, rotate(m), oauth.ClaimPending) // it never comes back
-	if _, f, err := s.Refresh(ctx, m.Refresh.Hash); err != nil || f.RevokedAt != now {
+	must(t, s.Void(ctx, next.Token.Key, oauth.Refused, now))
+	cannot(t, s, rotate(m), oauth.ClaimSpent)
+	if _, f, err := s.Refresh(ctx, m.Refresh.Key); err != nil || f.RevokedAt != now {
 		t.Errorf("the family: %+v, %v", f, err)
 	}
-	if state(t, s, m.Token.Hash) != oauth.TokenRevoked || state(t, s, other.Token.Hash) != oauth.TokenReleased {
+	if state(t, s, m.Token.Key) != oauth.TokenRevoked || state(t, s, other.Token.Key) != oauth.TokenReleased {
 		t.Error("not exactly the family's tokens ended")
 	}
 }
 
 func testVoidOnlyPending(t *testing.T, s Opened) {
 	m := released(t, s, login("c"))
-	must(t, s.Void(ctx, m.Token.Hash, oauth.Undo, now, message(siteA)))
+	must(t, s.Void(ctx, m.Token.Key, oauth.Undo, now, message(siteA)))
 	must(t, s.Void(ctx, "unknown", oauth.Undo, now, message(siteA)))
-	if state(t, s, m.Token.Hash) != oauth.TokenReleased || len(s.Queue()) != 0 {
+	if state(t, s, m.Token.Key) != oauth.TokenReleased || len(s.Queue()) != 0 {
 		t.Error("a released token became void")
 	}
 	cannot(t, s, login("c"), oauth.ClaimUsed)
@@ -375,7 +378,7 @@ func testPending(t *testing.T, s Opened) {
 	_, _, pending, _ := crowd(t, s)
 	list, err := s.Pending(ctx, now+1)
 	must(t, err)
-	if len(list) != 1 || list[0].Hash != pending.Token.Hash || list[0].Site != siteB {
+	if len(list) != 1 || list[0].Key != pending.Token.Key || list[0].Site != siteB {
 		t.Errorf("pending: %+v", list)
 	}
 	if list, err = s.Pending(ctx, now); err != nil || len(list) != 0 {
@@ -405,10 +408,10 @@ func testPurge(t *testing.T, s Opened) {
 	cannot(t, s, login("c"), oauth.ClaimUsed)
 
 	must(t, s.Purge(ctx, now+4000)) // codes and access tokens are over
-	if _, err := s.Token(ctx, m.Token.Hash); !errors.Is(err, registry.ErrNotFound) {
+	if _, err := s.Token(ctx, m.Token.Key); !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("an expired token: %v", err)
 	}
-	if state(t, s, left.Token.Hash) != oauth.TokenPending {
+	if state(t, s, left.Token.Key) != oauth.TokenPending {
 		t.Error("a pending token is gone, and its site was never told")
 	}
 	cannot(t, s, rotate(m), oauth.ClaimUsed) // reuse is still seen
@@ -416,8 +419,8 @@ func testPurge(t *testing.T, s Opened) {
 	late.Token.IssuedAt = now + 4000
 	must(t, s.Mint(ctx, late)) // and the family lives
 
-	must(t, s.Void(ctx, late.Token.Hash, oauth.Undo, now))
-	must(t, s.Void(ctx, left.Token.Hash, oauth.Undo, now))
+	must(t, s.Void(ctx, late.Token.Key, oauth.Undo, now))
+	must(t, s.Void(ctx, left.Token.Key, oauth.Undo, now))
 	must(t, s.Purge(ctx, now+100_000))
 	if dump := s.Dump(); strings.Contains(dump, "token-") || strings.Contains(dump, "family-") {
 		t.Errorf("something is left: %s", dump)
@@ -428,7 +431,7 @@ func testPurge(t *testing.T, s Opened) {
 func testNothingOfAFailedMint(t *testing.T, s Opened) {
 	m := released(t, s, login("c"))
 	bad := rotate(m)
-	bad.Token.Hash = m.Token.Hash // exists
+	bad.Token.Key = m.Token.Key // exists
 	if err := s.Mint(ctx, bad); err == nil {
 		t.Fatal("a token was minted twice")
 	}
