@@ -419,6 +419,15 @@ func testPurge(t *testing.T, s Opened) {
 	late.Token.IssuedAt = now + 4000
 	must(t, s.Mint(ctx, late)) // and the family lives
 
+	must(t, s.Purge(ctx, now+7200))
+	if _, _, err := s.Refresh(ctx, next.Refresh.Key); err != nil {
+		t.Errorf("a refresh token was forgotten early: %v", err)
+	}
+	must(t, s.Purge(ctx, now+7201))
+	if _, _, err := s.Refresh(ctx, next.Refresh.Key); !errors.Is(err, registry.ErrNotFound) {
+		t.Errorf("an expired refresh token of a living family: %v", err)
+	}
+
 	must(t, s.Void(ctx, late.Token.Key, oauth.Undo, now))
 	must(t, s.Void(ctx, left.Token.Key, oauth.Undo, now))
 	must(t, s.Purge(ctx, now+100_000))
