@@ -9,6 +9,7 @@ import (
 	"database/sql"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -36,23 +37,17 @@ type limit struct {
 	live   map[[32]byte]string // client of each token
 }
 
-// newLimit starts one, with the smallest site: it stores each event as a row.
-func newLimit(b *testing.B) *limit {
+// newLimit starts one, beside the smallest site of a broker.
+func newLimit(b *testing.B, w *bench) *limit {
 	b.Helper()
-	events := newRows(b)
-	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, err := io.ReadAll(r.Body); err != nil || events.insert(registry.NewID()) != nil {
-			w.WriteHeader(http.StatusInternalServerError)
-			return
-		}
-		w.WriteHeader(http.StatusAccepted)
-	}))
-	b.Cleanup(site.Close)
 	_, key, err := ed25519.GenerateKey(nil)
 	check(b, err)
+	rows, err := newRows(filepath.Join(b.TempDir(), "rows.db"))
+	check(b, err)
+	b.Cleanup(func() { check(b, rows.close()) })
 	l := &limit{
 		key: key, header: base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"EdDSA","kid":"limit","typ":"at+jwt"}`)) + ".",
-		rows: newRows(b), site: site.URL, live: map[[32]byte]string{},
+		rows: rows, site: startSite(b, siteConfig{Issuer: w.issuer, Federation: w.federation}).resource + "/events", live: map[[32]byte]string{},
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
 	}
 	b.Cleanup(l.client.CloseIdleConnections)
@@ -156,6 +151,7 @@ func (l *limit) introspect(w http.ResponseWriter, r *http.Request) {
 // inserts what comes at once in one transaction.
 type rows struct {
 	queue chan row
+	ended chan error
 }
 
 type row struct {
@@ -163,25 +159,32 @@ type row struct {
 	done chan error
 }
 
-func newRows(b *testing.B) *rows {
-	b.Helper()
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(b.TempDir(), "rows.db")+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
-	check(b, err)
+func newRows(path string) (*rows, error) {
+	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
+	if err != nil {
+		return nil, err
+	}
 	db.SetMaxOpenConns(1)
-	_, err = db.Exec(`CREATE TABLE rows (id TEXT NOT NULL PRIMARY KEY, client TEXT NOT NULL, expires_at BIGINT NOT NULL)`)
-	check(b, err)
+	if _, err = db.Exec(`CREATE TABLE rows (id TEXT NOT NULL PRIMARY KEY, client TEXT NOT NULL, expires_at BIGINT NOT NULL)`); err != nil {
+		return nil, err
+	}
 	insert, err := db.Prepare(`INSERT INTO rows (id, client, expires_at) VALUES ($1, $2, $3)`)
-	check(b, err)
-	r := &rows{queue: make(chan row, 64)}
-	ended := make(chan struct{})
+	if err != nil {
+		return nil, err
+	}
+	r := &rows{queue: make(chan row, 64), ended: make(chan error, 1)}
 	go func() {
-		defer close(ended)
 		for first := range r.queue {
 			r.commit(db, insert, first)
 		}
+		r.ended <- errors.Join(insert.Close(), db.Close())
 	}()
-	b.Cleanup(func() { close(r.queue); <-ended; db.Close() })
-	return r
+	return r, nil
+}
+
+func (r *rows) close() error {
+	close(r.queue)
+	return <-r.ended
 }
 
 func (r *rows) insert(id string) error {

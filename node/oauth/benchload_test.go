@@ -27,8 +27,8 @@ var atOnce = []int{1, 16, 64}
 //
 // The loader runs on the same machine as what it measures, so it does as little
 // as it can: http.Client would take as long as the server. It reports requests
-// a second, the time to the answer, and the processor's time of the whole
-// process, which is loader, broker and site.
+// a second, the time to the answer, and the processor's time of this
+// process, which is loader and broker.
 func load(b *testing.B, conns int, address string, exchange func(c *conn, i int)) {
 	b.Helper()
 	b.ReportAllocs()

@@ -9,10 +9,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"path/filepath"
 	"testing"
@@ -21,22 +19,19 @@ import (
 	"github.com/comity-network/comity/node"
 	"github.com/comity-network/comity/node/admin"
 	"github.com/comity-network/comity/registry"
-	"github.com/comity-network/comity/site"
 	"github.com/comity-network/comity/site/protocol"
 )
 
-// bench is a whole broker and a whole site in this process, on loopback, with
-// real disks and real clocks. Nothing in them is made for benchmarks.
+// bench is a whole broker in this process and a whole site in another, on
+// loopback, with real disks and real clocks. Nothing in them is made for
+// benchmarks.
 type bench struct {
 	*testing.B
-	issuer   string
-	node     *node.Node
-	site     *site.Site
-	resource string
-	siteKey  registry.SigningKey
-	siteDB   *sql.DB
-
+	issuer     string
 	federation string
+	node       *node.Node
+	site       *siteProcess
+	siteDB     *sql.DB
 
 	client admin.App
 	basic  string // the client's Authorization
@@ -53,7 +48,7 @@ func newBench(b *testing.B) *bench {
 	// The site meets the client: it fetches and verifies the registration.
 	c := dial(b, 0, w.issuer)
 	defer c.Close()
-	c.post("/oauth/token", w.basic, w.credentialsForm(w.resource), http.StatusOK)
+	c.post("/oauth/token", w.basic, w.credentialsForm(w.site.resource), http.StatusOK)
 	return w
 }
 
@@ -85,42 +80,19 @@ func (w *bench) startBroker() {
 
 func (w *bench) startSite() {
 	w.Helper()
-	var err error
-	w.siteDB, err = sql.Open("sqlite", "file:"+filepath.Join(w.TempDir(), "site.db")+
-		"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(5000)&_txlock=immediate")
-	check(w, err)
-	var handler http.Handler
-	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { handler.ServeHTTP(rw, r) }))
-	w.resource, w.siteKey = server.URL, registry.GenerateSigningKey()
 	shown, err := w.node.ShowFederation(context.Background())
 	check(w, err)
 	w.federation = shown.Federation
-	w.site, err = site.New(context.Background(), site.Config{
-		Resource: w.resource, Brokers: []string{w.issuer}, Federation: shown.Federation, Store: w.siteDB, Key: w.siteKey,
-		Scopes:                 map[string]string{benchScope: "Read your notes"},
-		User:                   func(*http.Request) (string, bool) { return "ada", true },
-		AllowClientCredentials: func(string, string, string) bool { return true },
-		Log:                    slog.New(slog.DiscardHandler),
-	})
+	w.site = startSite(w.B, siteConfig{SDK: true, Issuer: w.issuer, Federation: w.federation})
+	w.siteDB, err = openSiteDatabase(w.site.dir)
 	check(w, err)
-	handler = w.site.Handler()
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() { w.site.Run(ctx); close(ended) }()
-	w.Cleanup(func() { cancel(); <-ended; server.Close(); w.site.Close(); w.siteDB.Close() })
-	w.until("the site is fresh", func() bool { return w.site.Poll(ctx) == nil && w.site.Fresh() == nil })
+	w.Cleanup(func() { check(w, w.siteDB.Close()) })
 }
 
-func (w *bench) until(what string, holds func() bool) {
+// newUntoldSite starts a site that takes no events.
+func (w *bench) newUntoldSite(format string) *siteProcess {
 	w.Helper()
-	limit := time.After(10 * time.Second)
-	for every := time.NewTicker(10 * time.Millisecond); !holds(); {
-		select {
-		case <-every.C:
-		case <-limit:
-			w.Fatalf("it never came true that %s", what)
-		}
-	}
+	return startSite(w.B, siteConfig{Issuer: w.issuer, Federation: w.federation, Untold: format})
 }
 
 func (w *bench) register() {
@@ -153,8 +125,8 @@ func (w *bench) codes(b *testing.B, count int) [][]byte {
 	forms := make([][]byte, count)
 	for i := range forms {
 		verifier := newVerifier()
-		code := w.code(w.resource, verifier, now)
-		signed, err := protocol.SignCode(w.siteKey, code)
+		code := w.code(w.site.resource, verifier, now)
+		signed, err := protocol.SignCode(w.site.key, code)
 		check(b, err)
 		_, err = consent.Exec(code.Grant, code.ClientID, w.issuer, code.Scope, code.ID, code.ExpiresAt, now)
 		check(b, err)
@@ -209,9 +181,10 @@ func least(l *limit, name, path string, form []byte) measured {
 // durable insert as well, Tell also pushes to the smallest site, which does
 // one, and notes its answer with another; Signed signs a JWT and stores nothing.
 func BenchmarkLoad(b *testing.B) {
-	w, l := newBench(b), newLimit(b)
+	w := newBench(b)
+	l := newLimit(b, w)
 	b.Run("ClientCredentials", func(b *testing.B) {
-		form := w.credentialsForm(w.resource)
+		form := w.credentialsForm(w.site.resource)
 		compare(b, least(l, "Exchange", "/exchange", form), least(l, "Insert", "/insert", form), least(l, "Tell", "/tell", form),
 			measured{"Broker", func(*testing.B, int) (string, func(*conn, int)) {
 				return w.issuer, func(c *conn, _ int) { c.post("/oauth/token", w.basic, form, http.StatusOK) }
@@ -220,14 +193,14 @@ func BenchmarkLoad(b *testing.B) {
 	// What a site that takes no events has opted in to: one durable insert, and
 	// none.
 	b.Run("Opaque", func(b *testing.B) {
-		form := w.credentialsForm(newUntoldSite(w, protocol.FormatOpaque).resource)
+		form := w.credentialsForm(w.newUntoldSite(protocol.FormatOpaque).resource)
 		compare(b, least(l, "Exchange", "/exchange", form), least(l, "Insert", "/insert", form),
 			measured{"Broker", func(*testing.B, int) (string, func(*conn, int)) {
 				return w.issuer, func(c *conn, _ int) { c.post("/oauth/token", w.basic, form, http.StatusOK) }
 			}})
 	})
 	b.Run("JWT", func(b *testing.B) {
-		form := w.credentialsForm(newUntoldSite(w, protocol.FormatJWT).resource)
+		form := w.credentialsForm(w.newUntoldSite(protocol.FormatJWT).resource)
 		compare(b, least(l, "Exchange", "/exchange", form), least(l, "Signed", "/signed", form),
 			measured{"Broker", func(*testing.B, int) (string, func(*conn, int)) {
 				return w.issuer, func(c *conn, _ int) { c.post("/oauth/token", w.basic, form, http.StatusOK) }
@@ -235,7 +208,8 @@ func BenchmarkLoad(b *testing.B) {
 	})
 	b.Run("Code", func(b *testing.B) {
 		form := w.codes(b, 1)[0]
-		alone, untold := newLeastSite(w, func(*protocol.SiteMetadata) {}), newUntoldSite(w, protocol.FormatOpaque)
+		alone := startSite(b, siteConfig{Issuer: w.issuer, Federation: w.federation})
+		untold := w.newUntoldSite(protocol.FormatOpaque)
 		compare(b, least(l, "Insert", "/insert", form), least(l, "Tell", "/tell", form),
 			measured{"Broker", func(b *testing.B, _ int) (string, func(*conn, int)) {
 				forms := w.codes(b, b.N)
@@ -344,7 +318,9 @@ func (w *bench) askedBySite(b *testing.B, live []pair) [][]byte {
 	b.Helper()
 	forms := make([][]byte, b.N)
 	for i := range forms {
-		assertion, err := w.site.Assertion(w.issuer)
+		assertion, err := protocol.SignSiteAssertion(w.site.key, protocol.SiteAssertion{
+			Issuer: w.site.resource, Audience: w.issuer, IssuedAt: time.Now().Unix(),
+		})
 		check(b, err)
 		forms[i] = encoded(url.Values{
 			"token": {live[i%len(live)].access}, "client_assertion_type": {assertionType}, "client_assertion": {assertion},

@@ -3,69 +3,87 @@
 package oauth_test
 
 import (
+	"bufio"
+	"context"
+	"crypto/ed25519"
+	"database/sql"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/comity-network/comity/registry"
+	"github.com/comity-network/comity/site"
 	"github.com/comity-network/comity/site/protocol"
 )
 
-// leastSite is the smallest site: it stores each event durably, as one row, and
-// checks nothing; or it takes no events. Beside it a figure is that of the broker alone; real sites are
-// on machines of their own.
-type leastSite struct {
-	resource string
-	key      registry.SigningKey
+// siteEnv, in the environment, makes the test binary a site: in life a site is
+// a process of its own, whose waiting for its disk holds nobody else up.
+const siteEnv = "OAUTH_TEST_SITE"
+
+func TestMain(m *testing.M) {
+	config := os.Getenv(siteEnv)
+	if config == "" {
+		os.Exit(m.Run())
+	}
+	if err := runSite([]byte(config)); err != nil {
+		fmt.Fprintln(os.Stderr, "site:", err)
+		os.Exit(1)
+	}
 }
 
-// newLeastSite starts one; change may alter what it says of itself.
-func newLeastSite(w *bench, change func(*protocol.SiteMetadata)) *leastSite {
-	w.Helper()
-	events, s := newRows(w.B), &leastSite{key: registry.GenerateSigningKey()}
-	mux := http.NewServeMux()
-	server := httptest.NewServer(mux)
-	w.Cleanup(server.Close)
-	s.resource = server.URL
-	document := func(v any) http.HandlerFunc {
-		return func(rw http.ResponseWriter, _ *http.Request) {
-			rw.Header().Set("Content-Type", "application/json")
-			json.NewEncoder(rw).Encode(v)
-		}
-	}
-	meta := protocol.SiteMetadata{
-		Resource: s.resource, AuthorizationServers: []string{w.issuer}, JWKSURI: s.resource + "/jwks", ScopesSupported: []string{benchScope},
-		Federation: w.federation, AuthorizationEndpoint: s.resource + "/authorize", EventsEndpoint: s.resource + "/events",
-	}
-	change(&meta)
-	check(w, meta.Check())
-	mux.HandleFunc("GET /.well-known/oauth-protected-resource", document(meta))
-	mux.HandleFunc("GET /jwks", document(map[string]any{"keys": []registry.JWK{s.key.JWK()}}))
-	mux.HandleFunc("POST /events", func(rw http.ResponseWriter, r *http.Request) {
-		if _, err := io.ReadAll(r.Body); err != nil || events.insert(registry.NewID()) != nil {
-			rw.WriteHeader(http.StatusInternalServerError)
-			return
-		}
-		rw.WriteHeader(http.StatusAccepted)
+// siteConfig is what a site process is told.
+type siteConfig struct {
+	SDK        bool // the site of the package; else the smallest
+	Dir        string
+	Seed       []byte // of its Ed25519 key
+	Issuer     string
+	Federation string
+	Untold     string // format of its tokens; it takes no events, and has opted in to tokens of clients for themselves
+}
+
+// siteProcess is a running site.
+type siteProcess struct {
+	resource string
+	key      registry.SigningKey
+	dir      string
+}
+
+// startSite starts a site and waits until it serves.
+func startSite(b *testing.B, cfg siteConfig) *siteProcess {
+	b.Helper()
+	s := &siteProcess{key: registry.GenerateSigningKey(), dir: b.TempDir()}
+	cfg.Dir, cfg.Seed = s.dir, s.key.Private().Seed()
+	config, err := json.Marshal(cfg)
+	check(b, err)
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env, cmd.Stderr = append(os.Environ(), siteEnv+"="+string(config)), os.Stderr
+	stdin, err := cmd.StdinPipe() // it ends with this
+	check(b, err)
+	stdout, err := cmd.StdoutPipe()
+	check(b, err)
+	check(b, cmd.Start())
+	b.Cleanup(func() {
+		stdin.Close()
+		check(b, cmd.Wait())
 	})
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	check(b, err)
+	s.resource = strings.TrimSpace(line)
 	return s
 }
 
-// newUntoldSite starts a site that takes no events, and has opted in to tokens
-// of clients for themselves, in this format.
-func newUntoldSite(w *bench, format string) *leastSite {
-	w.Helper()
-	return newLeastSite(w, func(m *protocol.SiteMetadata) {
-		m.EventsEndpoint, m.AccessTokenFormat = "", format
-		m.DirectGrants = map[string][]string{w.issuer: {registry.GrantClientCredentials}}
-	})
-}
-
-// codes makes codes of this site; each is the form that redeems it.
-func (s *leastSite) codes(b *testing.B, w *bench, count int) [][]byte {
+// codes makes codes of the smallest site; each is the form that redeems it.
+func (s *siteProcess) codes(b *testing.B, w *bench, count int) [][]byte {
 	b.Helper()
 	now := time.Now().Unix()
 	forms := make([][]byte, count)
@@ -76,4 +94,96 @@ func (s *leastSite) codes(b *testing.B, w *bench, count int) [][]byte {
 		forms[i] = w.codeForm(signed, verifier)
 	}
 	return forms
+}
+
+// runSite is a site until standard input ends.
+func runSite(config []byte) error {
+	var cfg siteConfig
+	if err := json.Unmarshal(config, &cfg); err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	key := registry.NewSigningKey(ed25519.NewKeyFromSeed(cfg.Seed))
+	serve := leastSite
+	if cfg.SDK {
+		serve = sdkSite
+	}
+	end, err := serve(mux, server.URL, key, cfg)
+	if err != nil {
+		return err
+	}
+	fmt.Println(server.URL)
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return errors.Join(err, end())
+}
+
+// sdkSite is the site of the package, with a database of its own.
+func sdkSite(mux *http.ServeMux, resource string, key registry.SigningKey, cfg siteConfig) (end func() error, err error) {
+	db, err := openSiteDatabase(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	s, err := site.New(context.Background(), site.Config{
+		Resource: resource, Brokers: []string{cfg.Issuer}, Federation: cfg.Federation, Store: db, Key: key,
+		Scopes:                 map[string]string{benchScope: "Read your notes"},
+		User:                   func(*http.Request) (string, bool) { return "ada", true },
+		AllowClientCredentials: func(string, string, string) bool { return true },
+		Log:                    slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return nil, err
+	}
+	mux.Handle("/", s.Handler())
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { s.Run(ctx); close(ended) }()
+	return func() error {
+		cancel()
+		<-ended
+		return errors.Join(s.Close(), db.Close())
+	}, errors.Join(s.Poll(ctx), s.Fresh())
+}
+
+func openSiteDatabase(dir string) (*sql.DB, error) {
+	return sql.Open("sqlite", "file:"+filepath.Join(dir, "site.db")+
+		"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(5000)&_txlock=immediate")
+}
+
+// leastSite is the smallest site: it stores each event durably, as one row, and
+// checks nothing; or it takes no events. Beside it a figure is that of the
+// broker alone.
+func leastSite(mux *http.ServeMux, resource string, key registry.SigningKey, cfg siteConfig) (end func() error, err error) {
+	events, err := newRows(filepath.Join(cfg.Dir, "events.db"))
+	if err != nil {
+		return nil, err
+	}
+	meta := protocol.SiteMetadata{
+		Resource: resource, AuthorizationServers: []string{cfg.Issuer}, JWKSURI: resource + "/jwks", ScopesSupported: []string{benchScope},
+		Federation: cfg.Federation, AuthorizationEndpoint: resource + "/authorize", EventsEndpoint: resource + "/events",
+	}
+	if cfg.Untold != "" {
+		meta.EventsEndpoint, meta.AccessTokenFormat = "", cfg.Untold
+		meta.DirectGrants = map[string][]string{cfg.Issuer: {registry.GrantClientCredentials}}
+	}
+	if err := meta.Check(); err != nil {
+		return nil, err
+	}
+	document := func(v any) http.HandlerFunc {
+		return func(rw http.ResponseWriter, _ *http.Request) {
+			rw.Header().Set("Content-Type", "application/json")
+			json.NewEncoder(rw).Encode(v)
+		}
+	}
+	mux.HandleFunc("GET /.well-known/oauth-protected-resource", document(meta))
+	mux.HandleFunc("GET /jwks", document(map[string]any{"keys": []registry.JWK{key.JWK()}}))
+	mux.HandleFunc("POST /events", func(rw http.ResponseWriter, r *http.Request) {
+		if _, err := io.ReadAll(r.Body); err != nil || events.insert(registry.NewID()) != nil {
+			rw.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		rw.WriteHeader(http.StatusAccepted)
+	})
+	return events.close, nil
 }
