@@ -9,14 +9,16 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/comity-network/comity/testnet/process"
 )
 
 // TestDocsCommandsExist: every `comity …` that a page shows is a command of
 // the binary, with the options that its help lists.
 func TestDocsCommandsExist(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "comity")
-	if out, err := exec.Command("go", "build", "-o", binary, "./cmd/comity").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+	if err := process.Build(t.Context(), binary, false); err != nil {
+		t.Fatal(err)
 	}
 	helps := map[string]string{}
 	help := func(words []string) string {

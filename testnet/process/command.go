@@ -55,13 +55,16 @@ func Command(ctx context.Context, stdout, stderr io.Writer, args ...string) erro
 	return err
 }
 
+// raceFlags are the Makefile's, so that packages are compiled once for both.
+const raceFlags = "-gcflags=modernc.org/sqlite/lib=-race=false"
+
 // Build compiles the command of the module that the working directory belongs
 // to, to path: as releases are built, without C, or with the race detector.
 func Build(ctx context.Context, path string, race bool) error {
 	args := []string{"build", "-o", path}
 	cgo := "CGO_ENABLED=0"
 	if race {
-		args, cgo = append(args, "-race"), "CGO_ENABLED=1"
+		args, cgo = append(args, "-race", raceFlags), "CGO_ENABLED=1"
 	}
 	cmd := exec.CommandContext(ctx, "go", append(args, "github.com/comity-network/comity/cmd/comity")...)
 	cmd.Env = append(os.Environ(), cgo)

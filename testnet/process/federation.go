@@ -84,6 +84,9 @@ func StartFederation(ctx context.Context, n int, config func(i int) (Config, err
 
 // Admit approves the applicant's request as one member after the other, until
 // it is admitted; it returns who had to approve.
+//
+// With the charter in force the request is gone: a member that cannot approve
+// is asked whether the applicant is a member already.
 func (f Federation) Admit(ctx context.Context, applicant *Node) (approved []string, err error) {
 	for _, member := range f {
 		var decision struct {
@@ -91,11 +94,19 @@ func (f Federation) Admit(ctx context.Context, applicant *Node) (approved []stri
 		}
 		// A request that was just made, or a proposal of another member, takes
 		// a moment to arrive.
+		admitted := false
 		err := poll(ctx, func() error {
-			return member.JSON(ctx, &decision, "federation", "approve", applicant.Issuer)
+			err := member.JSON(ctx, &decision, "federation", "approve", applicant.Issuer)
+			if err != nil && member.knows(ctx, applicant.Issuer) {
+				admitted, err = true, nil
+			}
+			return err
 		})
 		if err != nil {
 			return approved, fmt.Errorf("approve %s: %w", applicant.Issuer, err)
+		}
+		if admitted {
+			return approved, nil
 		}
 		approved = append(approved, member.Issuer)
 		if decision.State == "in-force" {
@@ -128,6 +139,12 @@ func (f Federation) Agree(ctx context.Context) (Status, error) {
 		return nil
 	})
 	return first, err
+}
+
+// knows reports whether the node says that issuer is an active member.
+func (n *Node) knows(ctx context.Context, issuer string) bool {
+	s, err := n.Status(ctx)
+	return err == nil && slices.ContainsFunc(s.Members, func(m Member) bool { return m.Issuer == issuer && m.State == "active" })
 }
 
 // complete wants every node of f to be seen.
