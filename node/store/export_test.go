@@ -21,8 +21,8 @@ func (m *Memory) Value(key string, load func() (int, bool, error)) (int, error) 
 	return m.value(key, load)
 }
 
-// Forget is memory.forget.
-func (m *Memory) Forget(keys ...string) { m.forget(keys...) }
+// Change is memory.change.
+func (m *Memory) Change(keys ...string) (ended func()) { return m.change(keys...) }
 
 // Len is how many values are kept.
 func (m *Memory) Len() int { return len(m.young) + len(m.old) }

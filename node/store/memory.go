@@ -8,25 +8,27 @@ import "sync"
 const remembered = 1 << 15
 
 // memory keeps values of rows that are read far more often than they change.
-// It is never behind what was written: whoever changes rows calls forget after
-// the commit and before anybody is told of it, and a value that was looked up
-// before that is not kept after it. It relies on all changes coming through
-// this Store.
+// It is never behind what was written: whoever changes rows says so before the
+// commit, and from then on until the transaction has ended their values are
+// looked up, and what was looked up is not kept. So a value of before the commit
+// is not seen by anybody who has seen one of after it. It relies on all changes
+// coming through this Store.
 //
 // When it is half full, its values become the old ones, and those that were old
 // and were not asked for since are dropped.
 type memory[V any] struct {
-	mu      sync.RWMutex
-	changes uint64 // calls of forget
-	young   map[string]V
-	old     map[string]V
+	mu    sync.RWMutex
+	begun uint64 // changes that have begun
+	ended uint64 // those of them that have ended
+	young map[string]V
+	old   map[string]V
 }
 
 // value returns the value of key, from memory or by load, which also says
 // whether it may be kept.
 func (m *memory[V]) value(key string, load func() (value V, keep bool, err error)) (V, error) {
 	m.mu.RLock()
-	changes := m.changes
+	begun, settled := m.begun, m.begun == m.ended
 	value, young := m.young[key]
 	old := false
 	if !young {
@@ -39,19 +41,20 @@ func (m *memory[V]) value(key string, load func() (value V, keep bool, err error
 	if !old {
 		var keep bool
 		var err error
-		if value, keep, err = load(); err != nil || !keep {
+		if value, keep, err = load(); err != nil || !keep || !settled {
 			return value, err
 		}
 	}
-	m.keep(key, value, changes)
+	m.keep(key, value, begun)
 	return value, nil
 }
 
-// keep keeps a value that was good at the given number of changes.
-func (m *memory[V]) keep(key string, value V, changes uint64) {
+// keep keeps a value that was looked up when so many changes had begun, and all
+// of them had ended.
+func (m *memory[V]) keep(key string, value V, begun uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.changes != changes {
+	if m.begun != begun {
 		return
 	}
 	if m.young == nil || len(m.young) >= remembered/2 {
@@ -61,16 +64,23 @@ func (m *memory[V]) keep(key string, value V, changes uint64) {
 	delete(m.old, key)
 }
 
-// forget drops values that have changed; without keys it drops all.
-func (m *memory[V]) forget(keys ...string) {
+// change drops values that are about to change, or without keys all. The
+// transaction that changes them has not been committed; call what change returns
+// when it has ended.
+func (m *memory[V]) change(keys ...string) (ended func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.changes++
+	m.begun++
 	if len(keys) == 0 {
 		m.young, m.old = nil, nil
 	}
 	for _, key := range keys {
 		delete(m.young, key)
 		delete(m.old, key)
+	}
+	return func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.ended++
 	}
 }

@@ -18,6 +18,7 @@ type rows struct {
 	keep    bool
 	err     error
 	loads   int
+	ended   func()
 	between func() // runs when the row was read and is not yet returned
 }
 
@@ -54,28 +55,56 @@ func TestMemory(t *testing.T) {
 	r.want("b", 1, 1)
 	r.value = 2
 	r.want("a", 1, 0)
-	r.Forget("a", "c")
+	r.Change("a", "c")()
 	r.want("a", 2, 1)
 	r.want("b", 1, 0)
-	r.Forget()
+	r.Change()()
 	r.want("b", 2, 1)
 	r.err = errors.New("no")
-	r.Forget("b")
+	r.Change("b")()
 	r.want("b", 2, 1)
 	r.err = nil
 	r.want("b", 2, 1)
 	r.want("b", 2, 0)
 }
 
-// A row that was read before it changed, and arrives after that was told, is
-// not kept.
+// What was read while a row changed is not kept, wherever in the change it was
+// read and whenever it arrives.
 func TestMemoryRace(t *testing.T) {
+	none := func() {}
+	for name, test := range map[string]struct{ before, between func(r *rows) }{
+		"read before the change, arrives after it": {between: func(r *rows) { r.Change("a")() }},
+		"read before the change, arrives in it":    {between: func(r *rows) { r.ended = r.Change("a") }},
+		"read in the change, arrives in it":        {before: func(r *rows) { r.ended = r.Change("a") }},
+		"read in the change, arrives after it":     {before: func(r *rows) { r.ended = r.Change("a") }, between: func(r *rows) { r.ended() }},
+		"read in two changes, arrives after one": {
+			before:  func(r *rows) { r.ended = r.Change("a"); r.Change("b")() },
+			between: func(r *rows) { r.ended() },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := &rows{t: t, value: 1, keep: true, ended: none}
+			r.want("kept", 1, 1)
+			if test.before != nil {
+				test.before(r)
+			}
+			r.between = func() {
+				r.value = 2
+				if test.between != nil {
+					test.between(r)
+				}
+			}
+			r.want("a", 1, 1)
+			r.between = nil
+			r.want("a", 2, 1) // and whoever has seen 2 sees 1 no more
+			r.want("kept", 1, 0)
+			r.ended()
+		})
+	}
 	r := &rows{t: t, value: 1, keep: true}
-	r.between = func() { r.value = 2; r.Forget("a") }
+	r.Change("a")()
 	r.want("a", 1, 1)
-	r.between = nil
-	r.want("a", 2, 1)
-	r.want("a", 2, 0)
+	r.want("a", 1, 0)
 }
 
 // A memory is bounded, and what is in use stays in it.

@@ -29,7 +29,7 @@ func (s *Store) SiteRule(ctx context.Context, resource string) (sites.Rule, erro
 // SetSiteRule implements sites.Store.
 func (s *Store) SetSiteRule(ctx context.Context, resource string, rule sites.Rule) error {
 	return s.write(ctx, func(tx *groupcommit.Tx) error {
-		tx.Ended(func() { s.rules.forget(resource) })
+		tx.Ended(s.rules.change(resource))
 		_, err := tx.Exec(`
 			INSERT INTO sites (resource, rule) VALUES ($1, $2)
 			ON CONFLICT (resource) DO UPDATE SET rule = excluded.rule`, resource, string(rule))

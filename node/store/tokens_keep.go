@@ -58,7 +58,7 @@ var purges = []string{
 func (s *Store) Purge(ctx context.Context, now int64) error {
 	for _, query := range purges {
 		if err := s.writeTokens(ctx, func(tx *groupcommit.Tx) error {
-			tx.Ended(func() { s.tokens.forget() })
+			tx.Ended(s.tokens.change())
 			return exec(tx, query, now)
 		}); err != nil {
 			return err

@@ -27,20 +27,20 @@ func (s *Store) revoke(tx *groupcommit.Tx, at int64, reason, condition string, a
 	for i, t := range dead {
 		keys[i] = t.Key
 	}
-	tx.Ended(func() { s.tokens.forget(keys...) })
+	tx.Ended(s.tokens.change(keys...))
 	return dead, nil
 }
 
 // revokeMany ends any number of tokens.
 func (s *Store) revokeMany(tx *groupcommit.Tx, at int64, reason, condition string, args ...any) error {
-	tx.Ended(func() { s.tokens.forget() })
+	tx.Ended(s.tokens.change())
 	return exec(tx, revokeTokens+condition, append([]any{at, reason}, args...)...)
 }
 
 // RevokeToken implements oauth.Revoker.
 func (s *Store) RevokeToken(ctx context.Context, key string, at int64, reason string, queue ...notify.Message) error {
 	return s.writeTokens(ctx, func(tx *groupcommit.Tx) error {
-		tx.Ended(func() { s.tokens.forget(key) })
+		tx.Ended(s.tokens.change(key))
 		dead, err := changes(tx.Exec(revokeTokens+`key = $3`, at, reason, key))
 		if err != nil || !dead {
 			return err
