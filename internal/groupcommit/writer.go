@@ -114,10 +114,10 @@ func (w *Writer) Write(ctx context.Context, f func(*Tx) error) error {
 	if w.join(c) || w.wait(c) {
 		group := w.take(c)
 		w.commit(group)
-		w.pass()
 		for _, other := range group[1:] {
 			other.leads <- false
 		}
+		w.pass() // last, so that who comes meanwhile is in the next group
 	}
 	if c.panic != nil {
 		panic(c.panic)
