@@ -63,7 +63,7 @@ func tokenKey(characters string) string {
 
 func timeIn(characters string) string {
 	if len(characters) == opaqueChars {
-		if b, err := jws.Base64.DecodeString(characters[:timeChars]); err == nil {
+		if b, ok := jws.Decode(characters[:timeChars]); ok {
 			return hex.EncodeToString(b)
 		}
 		return noTime
@@ -71,15 +71,15 @@ func timeIn(characters string) string {
 	// A JWT, of which nothing needs to be true here: what it says is part of
 	// what the hash is of.
 	_, rest, _ := strings.Cut(characters, ".")
-	payload, _, ok := strings.Cut(rest, ".")
-	if !ok {
+	payload, _, three := strings.Cut(rest, ".")
+	if !three {
 		return noTime
 	}
 	var claims struct {
 		ID string `json:"jti"`
 	}
-	raw, err := jws.Base64.DecodeString(payload)
-	if err != nil || json.Unmarshal(raw, &claims) != nil {
+	raw, ok := jws.Decode(payload)
+	if !ok || json.Unmarshal(raw, &claims) != nil {
 		return noTime
 	}
 	if _, err := hex.DecodeString(claims.ID); err != nil || len(claims.ID) != 32 {

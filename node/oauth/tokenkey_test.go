@@ -37,11 +37,13 @@ func TestTokenKey(t *testing.T) {
 		strings.Repeat("x", 43):                                                     none,
 		strings.Repeat("x", 50):                                                     none,
 		strings.Repeat("*", 51):                                                     none,
+		"AAAA\nAAA" + strings.Repeat("A", 43):                                       none,
 		jwt(`{"jti":"AAECAwQFBgcICQoLDA0ODw"}`):                                     none,
 		jwt(`{"jti":"0123456789abcdef0123456789abcdef"}`):                           "0123456789ab.",
 		jwt(`{"jti":"0123456789ABCDEF0123456789abcdef"}`):                           "0123456789ab.",
 		jwt(`{"jti":"0123456789abcdef0123456789abcdeg"}`):                           none,
 		jwt(`{"jti":"0123456789abcdef0123456789abcd"}`):                             none,
+		"e30.eyJq\ndGkiOiIwMTIzNDU2Nzg5YWJjZGVmMDEyMzQ1Njc4OWFiY2RlZiJ9.x":          none,
 		jwt(`{"jti":7}`):                                                            none,
 		strings.TrimSuffix(jwt(`{"jti":"0123456789abcdef0123456789abcdef"}`), ".x"): none,
 		"": none, ".": none, "..": none, "a.*.b": none,
@@ -60,6 +62,7 @@ func TestTokenKey(t *testing.T) {
 
 func FuzzTokenKey(f *testing.F) {
 	f.Add(strings.Repeat("A", 51))
+	f.Add("AAAA\nAAA" + strings.Repeat("A", 43))
 	f.Add("e30.eyJqdGkiOiIwMTIzNDU2Nzg5YWJjZGVmMDEyMzQ1Njc4OWFiY2RlZiJ9.x")
 	form := regexp.MustCompile(`^[0-9a-f]{12}\.[A-Za-z0-9_-]{43}$`)
 	f.Fuzz(func(t *testing.T, token string) {
