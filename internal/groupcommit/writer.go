@@ -27,7 +27,7 @@
 // matter, since an interrupted statement would take the others with it. Nobody
 // waits for a group to fill, and a caller who is alone has the plain
 // transaction, without a savepoint. There is no goroutine: one of the callers
-// does the work.
+// does the work (internal/group).
 //
 // It trusts the functions of its callers to end, to use nothing but the
 // transaction for what they write, and to do the same when they are called a
@@ -41,7 +41,8 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
-	"sync"
+
+	"github.com/comity-network/comity/internal/group"
 )
 
 // most is how many callers share a transaction at most.
@@ -64,19 +65,15 @@ type Writer struct {
 	cfg        Config
 	statements map[string]*sql.Stmt // by their text; only who leads uses it
 	careful    bool                 // somebody failed in the last group; likewise
-
-	mu      sync.Mutex
-	busy    bool    // somebody leads
-	waiting []*call // in the order in which they came
+	line       *group.Line[*call]
 }
 
-// call is one caller of Write.
+// call is one caller of Write, or of Close, which has nothing to write.
 type call struct {
 	ctx   context.Context
-	write func(*Tx) error // nil: Close, which does its work itself
+	write func(*Tx) error
 	err   error
 	panic any
-	leads chan bool // true: lead the next transaction; false: err is there
 }
 
 // New returns a writer. Close frees what it has prepared.
@@ -87,37 +84,24 @@ func New(cfg Config) *Writer {
 	if cfg.Spoils == nil {
 		cfg.Spoils = func(error) bool { return false }
 	}
-	return &Writer{cfg: cfg, statements: map[string]*sql.Stmt{}}
+	return &Writer{cfg: cfg, statements: map[string]*sql.Stmt{}, line: group.NewLine[*call](1, most)}
 }
 
 // Close waits for the transaction that is under way and frees prepared
 // statements; a later Write prepares them again. It does not close the
 // database.
 func (w *Writer) Close() error {
-	c := &call{ctx: context.Background(), leads: make(chan bool, 1)}
-	if !w.join(c) {
-		<-c.leads
-	}
-	defer w.pass()
-	var errs []error
-	for _, statement := range w.statements {
-		errs = append(errs, statement.Close())
-	}
-	clear(w.statements)
-	return errors.Join(errs...)
+	c := &call{}
+	w.line.Join(context.Background(), c, w.serve)
+	return c.err
 }
 
 // Write runs f in a transaction. When it returns nil, what f wrote is committed;
 // else nothing of it is kept.
 func (w *Writer) Write(ctx context.Context, f func(*Tx) error) error {
-	c := &call{ctx: ctx, write: f, leads: make(chan bool, 1)}
-	if w.join(c) || w.wait(c) {
-		group := w.take(c)
-		w.commit(group)
-		for _, other := range group[1:] {
-			other.leads <- false
-		}
-		w.pass() // last, so that who comes meanwhile is in the next group
+	c := &call{ctx: ctx, write: f}
+	if err := w.line.Join(ctx, c, w.serve); err != nil {
+		return err
 	}
 	if c.panic != nil {
 		panic(c.panic)
@@ -126,68 +110,29 @@ func (w *Writer) Write(ctx context.Context, f func(*Tx) error) error {
 }
 
 // Waiting counts the callers who wait for the next transactions.
-func (w *Writer) Waiting() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.waiting)
+func (w *Writer) Waiting() int { return w.line.Waiting() }
+
+// serve executes those who write, and sets the outcome of each.
+func (w *Writer) serve(all []*call) {
+	writing := slices.DeleteFunc(slices.Clone(all), func(c *call) bool { return c.write == nil })
+	if len(writing) > 0 {
+		w.commit(writing)
+	}
+	for _, c := range all {
+		if c.write == nil {
+			c.err = w.free()
+		}
+	}
 }
 
-// join makes c lead when nobody does, and else wait.
-func (w *Writer) join(c *call) (leads bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !w.busy {
-		w.busy = true
-		return true
+// free closes prepared statements.
+func (w *Writer) free() error {
+	var errs []error
+	for _, statement := range w.statements {
+		errs = append(errs, statement.Close())
 	}
-	w.waiting = append(w.waiting, c)
-	return false
-}
-
-// wait returns when c is to lead, or when its outcome is there.
-func (w *Writer) wait(c *call) (leads bool) {
-	select {
-	case leads := <-c.leads:
-		return leads
-	case <-c.ctx.Done():
-	}
-	w.mu.Lock()
-	at := slices.Index(w.waiting, c)
-	if at >= 0 {
-		w.waiting = slices.Delete(w.waiting, at, at+1)
-	}
-	w.mu.Unlock()
-	if at < 0 { // its turn has come
-		return <-c.leads
-	}
-	c.err = c.ctx.Err()
-	return false
-}
-
-// take returns those who share the transaction that c leads.
-func (w *Writer) take(c *call) []*call {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	n := 0
-	for n < len(w.waiting) && n < most-1 && w.waiting[n].write != nil {
-		n++
-	}
-	group := append([]*call{c}, w.waiting[:n]...)
-	w.waiting = slices.Delete(w.waiting, 0, n)
-	return group
-}
-
-// pass lets the first of those who wait lead.
-func (w *Writer) pass() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.waiting) == 0 {
-		w.busy = false
-		return
-	}
-	next := w.waiting[0]
-	w.waiting = slices.Delete(w.waiting, 0, 1)
-	next.leads <- true
+	clear(w.statements)
+	return errors.Join(errs...)
 }
 
 // commit executes a group and sets the outcome of each.
