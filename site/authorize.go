@@ -104,7 +104,7 @@ func (s *Site) grant(ctx context.Context, form *consentForm, client *trust.Clien
 	code := protocol.Code{
 		Issuer: s.config.Resource, Audience: q.Broker, ClientID: client.ID, RedirectURI: q.RedirectURI, Challenge: q.Challenge,
 		Method: q.Method, Scope: q.Scope, Grant: registry.NewID(), JKT: q.JKT,
-		IssuedAt: now, ExpiresAt: now + int64(protocol.MaxCodeLife.Seconds()), ID: registry.NewID(),
+		IssuedAt: now, ExpiresAt: now + int64(protocol.MaxCodeLife.Seconds()), ID: registry.OrderedID(s.config.Now()),
 	}
 	signed, err := protocol.SignCode(s.config.Key, code)
 	if err != nil {

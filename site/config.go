@@ -169,7 +169,7 @@ func (c *Config) metadata() *protocol.SiteMetadata {
 	slices.Sort(scopes)
 	m := &protocol.SiteMetadata{
 		Resource: c.Resource, AuthorizationServers: c.Brokers, JWKSURI: base + "/jwks", ScopesSupported: scopes,
-		Federation: c.Federation, EventsEndpoint: base + "/events", LimitsUses: true,
+		Federation: c.Federation, EventsEndpoint: base + "/events", EventBatches: true, LimitsUses: true,
 	}
 	if c.User != nil {
 		m.AuthorizationEndpoint = base + "/authorize"

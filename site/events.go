@@ -4,6 +4,7 @@ package site
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"mime"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/comity-network/comity/internal/jws"
 	"github.com/comity-network/comity/registry"
@@ -27,7 +29,19 @@ func refuse400(err, format string, args ...any) *protocol.PushError {
 // 400 for good, 503 for "try again".
 func (s *Site) serveEvents(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
-	err := s.receive(w, r)
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	switch {
+	case err == nil && kind == "application/secevent+jwt":
+		s.answer(w, s.receive(w, r))
+	case err == nil && kind == "application/secevent-batch+jwt":
+		s.serveBatch(w, r)
+	default:
+		s.answer(w, refuse400(protocol.ErrInvalidRequest, "Content-Type is neither application/secevent+jwt nor application/secevent-batch+jwt"))
+	}
+}
+
+// answer says what became of an event, or of a batch as a whole.
+func (s *Site) answer(w http.ResponseWriter, err error) {
 	var refused *protocol.PushError
 	switch {
 	case err == nil:
@@ -43,14 +57,19 @@ func (s *Site) serveEvents(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Site) receive(w http.ResponseWriter, r *http.Request) error {
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/secevent+jwt" {
-		return refuse400(protocol.ErrInvalidRequest, "Content-Type is not application/secevent+jwt")
+	token, err := readEvent(w, r)
+	if err != nil {
+		return err
 	}
+	return s.Receive(r.Context(), token)
+}
+
+func readEvent(w http.ResponseWriter, r *http.Request) (string, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, protocol.MaxEventBytes))
 	if err != nil {
-		return refuse400(protocol.ErrInvalidRequest, "the body could not be read, or is longer than %d bytes", protocol.MaxEventBytes)
+		return "", refuse400(protocol.ErrInvalidRequest, "the body could not be read, or is longer than %d bytes", protocol.MaxEventBytes)
 	}
-	return s.Receive(r.Context(), string(body))
+	return string(body), nil
 }
 
 // Receive takes one signed event, as the events endpoint does; it is for
@@ -58,14 +77,27 @@ func (s *Site) receive(w http.ResponseWriter, r *http.Request) error {
 // and its effect are stored, now or before. A *protocol.PushError means that the site refuses
 // it for good; any other error, that it may be tried again.
 func (s *Site) Receive(ctx context.Context, token string) error {
-	event, err := s.authenticate(ctx, token)
+	event, err := protocol.ParseEvent(token)
 	if err != nil {
+		return refuse400(protocol.ErrInvalidRequest, "%v", err)
+	}
+	if err := s.authenticate(ctx, event, &event.Event); err != nil {
 		return err
 	}
-	id := store.Event{Broker: event.Issuer, ID: event.ID, Digest: digest(event.Event), At: s.config.Now().Unix()}
+	return s.take(ctx, &event.Event, s.meet)
+}
+
+// take stores an authentic event, and its effect. meet is asked for the client
+// of a new token that the site has not met.
+func (s *Site) take(ctx context.Context, event *protocol.Event, meet meeting) error {
+	if err := s.checkSender(event); err != nil {
+		return err
+	}
+	id := store.Event{Broker: event.Issuer, ID: event.ID, Digest: digest(*event), At: s.config.Now().Unix()}
+	var err error
 	switch {
 	case event.TokenIssued != nil:
-		err = s.tokenIssued(ctx, id, event.TokenIssued, event.IssuedAt)
+		err = s.tokenIssued(ctx, id, event.TokenIssued, event.IssuedAt, meet)
 	case event.TokenRevoked != nil:
 		err = s.tokenRevoked(ctx, id, event.TokenRevoked)
 	case event.TokensRevoked != nil:
@@ -95,37 +127,39 @@ func digest(e protocol.Event) string {
 	return jws.Base64.EncodeToString(sum[:])
 }
 
-// authenticate checks whom an event is from and for, its signature by a token
-// key out of that broker's record, and its time.
-func (s *Site) authenticate(ctx context.Context, token string) (*protocol.SignedEvent, error) {
-	e, err := protocol.ParseEvent(token)
-	if err != nil {
-		return nil, refuse400(protocol.ErrInvalidRequest, "%v", err)
-	}
+// signed is a *protocol.SignedEvent or a *protocol.SignedBatch.
+type signed interface {
+	KeyID() string
+	Verify(keys map[string]ed25519.PublicKey, now time.Time) error
+}
+
+// authenticate checks whom e, an event of what is signed, is from and for, the
+// signature by a token key out of that broker's record, and the time.
+func (s *Site) authenticate(ctx context.Context, signed signed, e *protocol.Event) error {
 	if !slices.Contains(s.config.Brokers, e.Issuer) {
-		return nil, refuse400(protocol.ErrInvalidIssuer, "%s is no broker of this site", e.Issuer)
+		return refuse400(protocol.ErrInvalidIssuer, "%s is no broker of this site", e.Issuer)
 	}
 	if err := e.CheckAudience(s.config.Resource, s.config.Federation); err != nil {
-		return nil, refuse400(protocol.ErrInvalidAudience, "%v", err)
+		return refuse400(protocol.ErrInvalidAudience, "%v", err)
 	}
-	keys, err := s.trust.TokenKeys(ctx, e.Issuer, e.KeyID())
+	keys, err := s.trust.TokenKeys(ctx, e.Issuer, signed.KeyID())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	switch err := e.Verify(keys, s.config.Now()); {
+	switch err := signed.Verify(keys, s.config.Now()); {
 	case errors.Is(err, protocol.ErrUnknownKey):
-		return nil, refuse400(protocol.ErrInvalidKey, "%v", err)
+		return refuse400(protocol.ErrInvalidKey, "%v", err)
 	case errors.Is(err, registry.ErrSignature):
-		return nil, refuse400(protocol.ErrAuthenticationFailed, "%v", err)
+		return refuse400(protocol.ErrAuthenticationFailed, "%v", err)
 	case err != nil:
-		return nil, refuse400(protocol.ErrInvalidRequest, "%v", err)
+		return refuse400(protocol.ErrInvalidRequest, "%v", err)
 	}
-	return e, s.checkSender(e)
+	return nil
 }
 
 // checkSender refuses what a stopped broker sends, unless it only takes away:
 // what a suspended broker revokes must not live again with it.
-func (s *Site) checkSender(e *protocol.SignedEvent) error {
+func (s *Site) checkSender(e *protocol.Event) error {
 	err := s.trust.BrokerActive(e.Issuer)
 	takesAway := e.TokenRevoked != nil || e.TokensRevoked != nil || e.ClientDisabled != nil
 	if err == nil || takesAway && !s.trust.BrokerExpelled(e.Issuer) {

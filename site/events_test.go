@@ -214,7 +214,7 @@ func TestFault40Forgery(t *testing.T) { // fault 40
 	}
 }
 
-func decoded(t *testing.T, part string) string {
+func decoded(t testing.TB, part string) string {
 	t.Helper()
 	b, err := jws.Base64.DecodeString(part)
 	must(t, err)

@@ -21,8 +21,11 @@ const redeemGrace = 15
 // errUnmet: the site does not know the client of a new token yet.
 var errUnmet = errors.New("the site has not met the client")
 
+// meeting looks for the client of a new token that the site has not met.
+type meeting func(ctx context.Context, broker string, t *protocol.TokenIssued) (*trust.Client, error)
+
 // tokenIssued takes a new token, or refuses it.
-func (s *Site) tokenIssued(ctx context.Context, id store.Event, t *protocol.TokenIssued, issuedAt int64) error {
+func (s *Site) tokenIssued(ctx context.Context, id store.Event, t *protocol.TokenIssued, issuedAt int64, meet meeting) error {
 	token := store.Token{
 		Hash: t.TokenHash, Broker: id.Broker, Grant: t.Grant, Code: t.CodeJTI, ClientID: t.ClientID, Scope: t.Scope,
 		JKT: t.JKT, Subject: t.Subject, Uses: t.Uses, IssuedAt: issuedAt, ExpiresAt: t.ExpiresAt,
@@ -42,7 +45,7 @@ func (s *Site) tokenIssued(ctx context.Context, id store.Event, t *protocol.Toke
 	}
 	err := s.store.Accept(ctx, id, token, judge)
 	if errors.Is(err, errUnmet) {
-		if met, err = s.meet(ctx, id.Broker, t); err == nil {
+		if met, err = meet(ctx, id.Broker, t); err == nil {
 			err = s.store.Accept(ctx, id, token, judge)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/comity-network/comity/internal/guard"
@@ -27,7 +28,11 @@ type SenderConfig struct {
 
 // Sender pushes events. It is safe for concurrent use.
 type Sender struct {
-	cfg SenderConfig
+	cfg  SenderConfig
+	turn time.Duration
+
+	mu    sync.Mutex
+	lines map[string]*line // of sites that take batches, by resource; as long as somebody is in them
 }
 
 // NewSender returns a sender.
@@ -35,11 +40,12 @@ func NewSender(cfg SenderConfig) *Sender {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = guard.Timeout
 	}
-	return &Sender{cfg}
+	return &Sender{cfg: cfg, turn: turn, lines: map[string]*line{}}
 }
 
-// Deliver pushes m to its site, once, within the timeout. The same message may
-// be delivered again: its event must have an ID.
+// Deliver pushes m to its site within the timeout: once, or, where it went in a
+// batch without having been stored for sure, once more alone. The same message
+// may be delivered again: its event must have an ID.
 func (s *Sender) Deliver(ctx context.Context, m Message) Answer {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
@@ -50,11 +56,30 @@ func (s *Sender) Deliver(ctx context.Context, m Message) Answer {
 	if site.EventsEndpoint == "" {
 		return Answer{Err: fmt.Errorf("%w: %s", ErrNoEndpoint, m.Site)}
 	}
-	token, err := s.Sign(m.Event)
+	if site.EventBatches && m.Event.InBatches() {
+		if answer, ok := s.together(ctx, site, m.Event); ok {
+			return answer
+		}
+	}
+	return s.alone(ctx, site.EventsEndpoint, m.Event)
+}
+
+// alone pushes one event.
+func (s *Sender) alone(ctx context.Context, endpoint string, e protocol.Event) Answer {
+	token, err := s.Sign(e)
 	if err != nil {
 		return Answer{Err: err}
 	}
-	return s.push(ctx, site.EventsEndpoint, token)
+	status, header, body, err := s.post(ctx, endpoint, "application/secevent+jwt", token)
+	switch status {
+	case 0:
+		return Answer{Err: err}
+	case http.StatusAccepted: // what it says more, or that it says too much, does not matter
+		return Answer{Accepted: true}
+	case http.StatusBadRequest:
+		return refusal(header, body, err)
+	}
+	return Answer{Err: &StatusError{status}}
 }
 
 // Sign signs e with the current token key, issued now.
@@ -66,29 +91,24 @@ func (s *Sender) Sign(e protocol.Event) (string, error) {
 	return protocol.SignEvent(s.cfg.Key(), e)
 }
 
-func (s *Sender) push(ctx context.Context, endpoint, token string) Answer {
+// post returns the site's answer. status is 0 when there is none; else err is
+// what is wrong with the body.
+func (s *Sender) post(ctx context.Context, endpoint, kind, token string) (status int, header http.Header, body []byte, err error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(token))
 	if err != nil {
-		return Answer{Err: err}
+		return 0, nil, nil, err
 	}
-	r.Header.Set("Content-Type", "application/secevent+jwt")
+	r.Header.Set("Content-Type", kind)
 	r.Header.Set("Accept", "application/json")
 	r.Header.Set("User-Agent", "comity")
 	resp, err := s.cfg.Client.Do(r)
 	if err != nil {
-		return Answer{Err: fmt.Errorf("push: %w", err)}
+		return 0, nil, nil, fmt.Errorf("push: %w", err)
 	}
 	defer resp.Body.Close()
-	// Read it all, for the connection to be of use again; what a 202 says
-	// more, or that it says too much, does not matter.
-	body, err := guard.ReadLimited(resp.Body, protocol.MaxAnswerBytes)
-	switch resp.StatusCode {
-	case http.StatusAccepted:
-		return Answer{Accepted: true}
-	case http.StatusBadRequest:
-		return refusal(resp.Header, body, err)
-	}
-	return Answer{Err: &StatusError{resp.StatusCode}}
+	// Read it all, for the connection to be of use again.
+	body, err = guard.ReadLimited(resp.Body, protocol.MaxAnswerBytes)
+	return resp.StatusCode, resp.Header, body, err
 }
 
 // refusal reads an answer 400.

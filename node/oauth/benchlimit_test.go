@@ -193,6 +193,19 @@ func (r *rows) insert(id string) error {
 	return <-done
 }
 
+// insertAll inserts a row each.
+func (r *rows) insertAll(ids []string) error {
+	done := make(chan error, len(ids))
+	for _, id := range ids {
+		r.queue <- row{id, done}
+	}
+	var errs error
+	for range ids {
+		errs = errors.Join(errs, <-done)
+	}
+	return errs
+}
+
 // commit inserts first and all that waits already.
 func (r *rows) commit(db *sql.DB, insert *sql.Stmt, first row) {
 	group := []row{first}

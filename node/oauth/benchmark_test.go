@@ -140,7 +140,7 @@ func (w *bench) codes(b *testing.B, count int) [][]byte {
 func (w *bench) code(resource, verifier string, now int64) protocol.Code {
 	return protocol.Code{
 		Issuer: resource, Audience: w.issuer, ClientID: w.client.ClientID, RedirectURI: redirectURI, Challenge: challenge(verifier),
-		Scope: benchScope, Grant: registry.NewID(), IssuedAt: now, ExpiresAt: now + 60, ID: registry.NewID(),
+		Scope: benchScope, Grant: registry.NewID(), IssuedAt: now, ExpiresAt: now + 60, ID: registry.OrderedID(time.Now()),
 	}
 }
 

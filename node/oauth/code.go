@@ -71,7 +71,7 @@ func (s *Server) codeOffer(c *protocol.Code, site *sites.Site, x exchange) *offe
 		site:    site,
 		scope:   c.Scope,
 		grant:   c.Grant,
-		code:    &OneTime{Key: protocol.TokenHash(c.Issuer + "\n" + c.ID), ExpiresAt: c.ExpiresAt + skew},
+		code:    &OneTime{Key: c.ID + "." + protocol.TokenHash(c.Issuer), ExpiresAt: c.ExpiresAt + skew},
 		codeJTI: c.ID,
 		refresh: x.client.Metadata.AllowsGrant(registry.GrantRefreshToken),
 	}

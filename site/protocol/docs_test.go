@@ -4,6 +4,7 @@ package protocol_test
 
 import (
 	"os"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -62,6 +63,15 @@ func TestDocsExamples(t *testing.T) {
 	plain, err := protocol.ParseEvent(key("broker").Sign(protocol.TypeEvent, []byte(block(t, "notification.md", "json", 0))))
 	if err != nil || *plain.TokenIssued != *e.TokenIssued || plain.ID != e.ID {
 		t.Errorf("the event in clear is %+v, %v", plain, err)
+	}
+	b, err := protocol.ParseBatch(block(t, "notification.md", "batch", 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, b.Verify(keysOf(key("broker")), now))
+	plainBatch, err := protocol.ParseBatch(key("broker").Sign(protocol.TypeBatch, []byte(block(t, "notification.md", "json", 1))))
+	if err != nil || len(b.Events) != 2 || !reflect.DeepEqual(plainBatch.Events, b.Events) {
+		t.Errorf("the batch in clear is %+v, %v", plainBatch, err)
 	}
 	if e.TokenIssued.TokenHash != protocol.TokenHash("token") {
 		t.Error("the event is not about the token")

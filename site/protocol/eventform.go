@@ -46,10 +46,15 @@ func (e *Event) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	*e = Event{Issuer: c.Issuer, Audience: c.Audience, ID: c.ID, IssuedAt: c.IssuedAt}
-	if len(c.Events) != 1 {
-		return fmt.Errorf("events has %d members, expected one", len(c.Events))
+	return e.read(c.Events)
+}
+
+// read decodes the one event in events, and checks all claims but iat.
+func (e *Event) read(events map[string]json.RawMessage) error {
+	if len(events) != 1 {
+		return fmt.Errorf("events has %d members, expected one", len(events))
 	}
-	for uri, raw := range c.Events {
+	for uri, raw := range events {
 		if err := e.unmarshalBody(uri, raw); err != nil {
 			return fmt.Errorf("%s: %w", uri, err)
 		}

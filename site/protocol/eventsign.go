@@ -54,10 +54,14 @@ func ParseEvent(token string) (*SignedEvent, error) {
 // ErrUnknownKey, registry.ErrSignature, ErrExpired, ErrClock. It does not
 // check whom the event is meant for: see CheckAudience.
 func (s *SignedEvent) Verify(keys map[string]ed25519.PublicKey, now time.Time) error {
-	if err := s.verify(keys); err != nil {
+	return verifyEvent(s.envelope, s.IssuedAt, keys, now)
+}
+
+func verifyEvent(e envelope, issuedAt int64, keys map[string]ed25519.PublicKey, now time.Time) error {
+	if err := e.verify(keys); err != nil {
 		return fmt.Errorf("event: %w", err)
 	}
-	if err := checkNow(s.IssuedAt, s.IssuedAt+int64(MaxEventAge/time.Second), 0, now); err != nil {
+	if err := checkNow(issuedAt, issuedAt+int64(MaxEventAge/time.Second), 0, now); err != nil {
 		return fmt.Errorf("event: %w", err)
 	}
 	return nil

@@ -79,3 +79,36 @@ func FuzzParseJWKS(f *testing.F) {
 		}
 	})
 }
+
+func FuzzParseBatch(f *testing.F) {
+	k := key("broker")
+	for _, n := range []int{1, 6} {
+		token, _, err := protocol.SignBatch(k, inBatch(n))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(payload(f, token))
+	}
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		b, err := protocol.ParseBatch(k.Sign(protocol.TypeBatch, payload))
+		if err != nil {
+			return
+		}
+		again, n, err := protocol.SignBatch(k, b.Events)
+		if err != nil || n > len(b.Events) {
+			t.Fatalf("accepted, but cannot be signed: %d, %v", n, err)
+		}
+		if d, err := protocol.ParseBatch(again); err != nil || !reflect.DeepEqual(d.Events, b.Events[:n]) {
+			t.Fatalf("changed on the way: %+v", d)
+		}
+	})
+}
+
+func FuzzParseBatchAnswer(f *testing.F) {
+	f.Add([]byte(`{"alone":["iiiiiiiiiiiiiiiiiiiiii"]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if a, err := protocol.ParseBatchAnswer(data); err == nil && (a.Alone == nil || len(data) > protocol.MaxAnswerBytes) {
+			t.Fatalf("%+v", a)
+		}
+	})
+}

@@ -13,9 +13,12 @@ const (
 	MaxAssertionBytes = 4 << 10
 	// MaxRequestBytes is the longest request object; it travels in a query too.
 	MaxRequestBytes = 7 << 10
-	// MaxEventBytes is the longest event. A registration and a handful of
-	// revocations fit.
+	// MaxEventBytes is the longest event, and the longest batch. A registration
+	// and a handful of revocations fit.
 	MaxEventBytes = 64 << 10
+	// MaxBatchEvents bounds the events of one batch: the more there are, the
+	// less one more saves, and the longer all of them wait.
+	MaxBatchEvents = 64
 	// MaxEventRecords bounds the records in one event. The rest of a larger
 	// proof is in the logs, and the verdict is in the stop list.
 	MaxEventRecords = 32

@@ -28,6 +28,8 @@ type SiteMetadata struct {
 	// EventsEndpoint takes notifications. Empty: the site asks by polling or
 	// introspection.
 	EventsEndpoint string `json:"comity_events_endpoint,omitempty"`
+	// EventBatches says that the EventsEndpoint takes batches as well.
+	EventBatches bool `json:"comity_event_batches,omitempty"`
 	// AccessTokenFormat is what access tokens for the site are made of:
 	// FormatOpaque, which is the default, or FormatJWT.
 	AccessTokenFormat string `json:"comity_access_token_format,omitempty"`

@@ -16,6 +16,7 @@ import (
 const (
 	TypeCode      = "comity-code+jwt"
 	TypeEvent     = "secevent+jwt"
+	TypeBatch     = "secevent-batch+jwt"
 	TypeRequest   = "oauth-authz-req+jwt"
 	TypeAssertion = "client-authentication+jwt"
 )
