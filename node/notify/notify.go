@@ -5,7 +5,8 @@
 // [Message]:
 //
 //   - [Sender].Deliver pushes one event, once, and returns the site's answer
-//     (RFC 8935). A token is handed to its client only after this answer.
+//     (RFC 8935). A token is handed to its client only after this answer. At a
+//     site that takes batches, events that come at the same time share a push.
 //   - [Outbox] delivers what must arrive some time: messages that the store
 //     keeps, written in the transaction that made them necessary. It retries
 //     until the site has accepted or refused, or nobody needs the message any

@@ -20,6 +20,7 @@ import (
 const (
 	Metadata = "metadata"
 	Keys     = "jwks"
+	Batch    = "batch" // of events
 )
 
 // Fault is what happens to one request of a broker.
@@ -40,7 +41,7 @@ const (
 
 // Push is one request of a broker.
 type Push struct {
-	Kind     string // the event's URI, Metadata or Keys
+	Kind     string // the event's URI, Batch, Metadata or Keys
 	Event    *protocol.Event
 	Raw      string
 	Arrived  time.Time
@@ -139,6 +140,8 @@ func (p *Pushes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		push.Raw = string(body)
 		if event, err := protocol.ParseEvent(push.Raw); err == nil {
 			push.Kind, push.Event = event.URI(), &event.Event
+		} else if _, err := protocol.ParseBatch(push.Raw); err == nil {
+			push.Kind = Batch
 		}
 	case strings.HasPrefix(r.URL.Path, "/.well-known/"):
 		push.Kind = Metadata
