@@ -128,7 +128,8 @@ func use(tx *groupcommit.Tx, e Event, t Token, usedBefore int64) error {
 	return err
 }
 
-// situation collects what t is judged by.
+// situation collects what t is judged by. For a list of values (IN) SQLite makes a
+// table, which costs as much as all the rest.
 func situation(tx *groupcommit.Tx, e Event, t Token) (now Situation, err error) {
 	known := trust.Fact{Kind: trust.KindClient}
 	var g Grant
@@ -139,8 +140,10 @@ func situation(tx *groupcommit.Tx, e Event, t Token) (now Situation, err error) 
 	}
 	err = tx.QueryRow(`SELECT
 			(SELECT COUNT(*) FROM comity_stops WHERE client_id = $1 AND lifted_at = 0 AND (until_at = 0 OR until_at > $2)),
-			(SELECT COALESCE(MAX(cutoff), 0) FROM comity_cutoffs
-				WHERE broker IN ($3, '') AND subject IN ($4, $5)),
+			(SELECT COALESCE(MAX(cutoff), 0) FROM (
+				SELECT cutoff FROM comity_cutoffs WHERE broker = $3 AND subject = $4
+				UNION ALL SELECT cutoff FROM comity_cutoffs WHERE broker = $3 AND subject = $5
+				UNION ALL SELECT cutoff FROM comity_cutoffs WHERE broker = '' AND subject = $4) AS known),
 			COALESCE(f.name, ''), COALESCE(f.position, 0), COALESCE(f.value, ''),
 			COALESCE(g.id, ''), COALESCE(g.client_id, ''), COALESCE(g.broker, ''), COALESCE(g.scope, ''), COALESCE(g.jkt, ''),
 			COALESCE(g.code, ''), COALESCE(g.code_expires_at, 0), COALESCE(g.used_at, 0), COALESCE(g.ended_at, 0)
