@@ -19,6 +19,11 @@
 package strictjson
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+
 	"github.com/go-jose/go-jose/v4/json"
 )
 
@@ -55,6 +60,50 @@ func Unmarshal(data []byte, v any) error {
 		return err
 	}
 	return json.Unmarshal(data, v)
+}
+
+// Fields decodes the JSON object data as Unmarshal does, where what is wanted of it
+// are strings and whole numbers: field returns where the member of that name
+// goes, a *string or an *int64, or nil. It is for documents that are read at
+// each request, and takes a third of the time.
+func Fields(data []byte, field func(name string) any) error {
+	members, err := Object(data, Limits{Values: maxInt, Members: maxInt})
+	if err != nil {
+		return err
+	}
+	for _, m := range members {
+		if err := m.decode(field(m.Name)); err != nil {
+			return fmt.Errorf("json: %.40q: %w", m.Name, err)
+		}
+	}
+	return nil
+}
+
+// decode decodes the value, whose form is checked. null leaves what is there.
+func (m Member) decode(to any) error {
+	first := m.Value[0]
+	switch to := to.(type) {
+	case *string:
+		switch {
+		case first == 'n':
+		case first != '"':
+			return errors.New("is not a string")
+		case bytes.IndexByte(m.Value, '\\') >= 0:
+			return json.Unmarshal(m.Value, to)
+		default:
+			*to = string(m.Value[1 : len(m.Value)-1])
+		}
+	case *int64:
+		if first == 'n' {
+			return nil
+		}
+		n, err := strconv.ParseInt(string(m.Value), 10, 64)
+		if err != nil {
+			return errors.New("is not a whole number")
+		}
+		*to = n
+	}
+	return nil
 }
 
 // Object checks that data is one JSON object within the rules and the limits,

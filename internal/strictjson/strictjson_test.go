@@ -3,6 +3,7 @@
 package strictjson_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"reflect"
@@ -123,6 +124,64 @@ func TestUnmarshal(t *testing.T) {
 	if err := strictjson.Unmarshal([]byte(`{"more":{"a":1,"a":2}}`), &v); reason(err) != strictjson.Duplicate {
 		t.Errorf("a duplicate in a member that is skipped: %v", err)
 	}
+}
+
+// three is decoded by Fields as by Unmarshal.
+type three struct {
+	A string `json:"a"`
+	B string `json:"b"`
+	N int64  `json:"n"`
+}
+
+func (t *three) field(name string) any {
+	switch name {
+	case "a":
+		return &t.A
+	case "b":
+		return &t.B
+	case "n":
+		return &t.N
+	}
+	return nil
+}
+
+func TestFields(t *testing.T) {
+	var got three
+	err := strictjson.Fields([]byte(` {"n":-12,"x":[{"a":1}],"a":"\u00e4\n\"é", "b":null,"\u0062c":"no"} `), got.field)
+	if want := (three{A: "ä\n\"é", N: -12}); err != nil || got != want {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	got = three{}
+	if err := strictjson.Fields([]byte(`{"\u0061":"x","b":"","n":0,"A":"y"}`), got.field); err != nil || got != (three{A: "x"}) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	for _, data := range []string{
+		`{"a":1}`, `{"a":true}`, `{"a":{}}`, `{"a":["x"]}`, `{"n":"1"}`, `{"n":1.0}`, `{"n":1e3}`, `{"n":false}`, `{"n":{}}`, `{"n":9007199254740993}`,
+		`[]`, `"a"`, `null`, ``, `{"a":"x"} {}`, `{"a":"x","\u0061":"x"}`,
+	} {
+		if err := strictjson.Fields([]byte(data), new(three).field); err == nil {
+			t.Errorf("%s: accepted", data)
+		}
+	}
+}
+
+func FuzzFields(f *testing.F) {
+	for _, data := range []string{
+		`{"a":"x\u00e4","b":null,"n":12}`, `{"a":"","x":[1,{"a":2}],"n":-0}`, `{"n":1e1}`, `{"\u0061":"\ud83d\ude00"}`, `{"A":"x","a":"\/"}`,
+	} {
+		f.Add([]byte(data))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var got, want three
+		err := strictjson.Fields(data, got.field)
+		wantErr := strictjson.Unmarshal(data, &want)
+		if string(bytes.TrimSpace(data)) == "null" { // to Unmarshal this is an object
+			return
+		}
+		if (err == nil) != (wantErr == nil) || err == nil && got != want {
+			t.Fatalf("%+v, %v; Unmarshal %+v, %v", got, err, want, wantErr)
+		}
+	})
 }
 
 func TestObject(t *testing.T) {

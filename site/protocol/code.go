@@ -74,6 +74,37 @@ func ParseCode(token string) (*SignedCode, error) {
 	return &s, nil
 }
 
+// field is where a claim goes.
+func (c *Code) field(claim string) any {
+	switch claim {
+	case "iss":
+		return &c.Issuer
+	case "aud":
+		return &c.Audience
+	case "client_id":
+		return &c.ClientID
+	case "redirect_uri":
+		return &c.RedirectURI
+	case "code_challenge":
+		return &c.Challenge
+	case "code_challenge_method":
+		return &c.Method
+	case "scope":
+		return &c.Scope
+	case "grant":
+		return &c.Grant
+	case "jkt":
+		return &c.JKT
+	case "iat":
+		return &c.IssuedAt
+	case "exp":
+		return &c.ExpiresAt
+	case "jti":
+		return &c.ID
+	}
+	return nil
+}
+
 func (c *Code) check() error {
 	if c.Method != MethodS256 {
 		return errors.New("code_challenge_method is not S256")

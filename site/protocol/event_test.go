@@ -41,7 +41,7 @@ var events = map[string]func(*protocol.Event){
 	"issued": issued,
 	"issued DPoP": func(e *protocol.Event) {
 		issued(e)
-		e.TokenIssued.TokenType, e.TokenIssued.JKT, e.TokenIssued.Subject = "DPoP", digest, "pairwise|1"
+		e.TokenIssued.TokenType, e.TokenIssued.JKT, e.TokenIssued.Subject, e.TokenIssued.Uses = "DPoP", digest, "pairwise|1", protocol.UseOnce
 	},
 	"issued without a grant": func(e *protocol.Event) {
 		issued(e)

@@ -66,7 +66,8 @@ func (e *Event) read(events map[string]json.RawMessage) error {
 func (e *Event) unmarshalBody(uri string, raw []byte) error {
 	switch uri {
 	case EventTokenIssued:
-		return decode(raw, &e.TokenIssued)
+		e.TokenIssued = &TokenIssued{}
+		return strictjson.Fields(raw, e.TokenIssued.field)
 	case EventTokenRevoked:
 		return decode(raw, &e.TokenRevoked)
 	case EventTokensRevoked:
@@ -104,6 +105,33 @@ func (e *Event) check() error {
 		return fmt.Errorf("aud: %w", err)
 	}
 	return first(checkIssuer(e.Issuer), checkID("jti", e.ID))
+}
+
+// field is where a member goes.
+func (t *TokenIssued) field(member string) any {
+	switch member {
+	case "token_hash":
+		return &t.TokenHash
+	case "token_type":
+		return &t.TokenType
+	case "jkt":
+		return &t.JKT
+	case "client_id":
+		return &t.ClientID
+	case "scope":
+		return &t.Scope
+	case "exp":
+		return &t.ExpiresAt
+	case "grant":
+		return &t.Grant
+	case "code_jti":
+		return &t.CodeJTI
+	case "sub":
+		return &t.Subject
+	case "uses":
+		return &t.Uses
+	}
+	return nil
 }
 
 func (t *TokenIssued) check() error {

@@ -39,10 +39,15 @@ func open(token string, rules jws.Rules, claims any) (envelope, error) {
 	if m.KeyID == "" || len(m.KeyID) > maxIDBytes {
 		return envelope{}, errors.New("header names no kid")
 	}
-	if event, ok := claims.(*Event); ok { // reads itself, as strictly
-		return envelope{m}, event.UnmarshalJSON(m.Payload)
+	switch claims := claims.(type) {
+	case *Event:
+		err = claims.UnmarshalJSON(m.Payload)
+	case *Code:
+		err = strictjson.Fields(m.Payload, claims.field)
+	default:
+		err = strictjson.Unmarshal(m.Payload, claims)
 	}
-	return envelope{m}, strictjson.Unmarshal(m.Payload, claims)
+	return envelope{m}, err
 }
 
 // verify finds the key that the header names among keys, by kid, and checks
