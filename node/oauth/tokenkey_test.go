@@ -17,7 +17,7 @@ import (
 // and with none where there is none in it, as in tokens of former versions.
 func TestTokenKey(t *testing.T) {
 	w := newWorld(t)
-	expires := fmt.Sprintf("%012x.", 1000*(w.clock.now().Unix()+3600))
+	expires := func(w *world) string { return fmt.Sprintf("%012x.", 1000*(w.clock.now().Unix()+3600)) }
 	access, refresh := tokens(t, w.public().login(w.site))
 	j := newWorld(t)
 	j.site.meta.AccessTokenFormat = protocol.FormatJWT
@@ -31,8 +31,8 @@ func TestTokenKey(t *testing.T) {
 	}
 	const none = "000000000000."
 	for token, time := range map[string]string{
-		access: expires,
-		signed: expires,
+		access: expires(w),
+		signed: expires(j),
 
 		strings.Repeat("x", 43):                                                     none,
 		strings.Repeat("x", 50):                                                     none,
