@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/comity-network/comity/internal/jws"
 	"github.com/comity-network/comity/registry"
@@ -95,5 +96,17 @@ func TestCID(t *testing.T) {
 				t.Errorf("%q: %v", altered, err)
 			}
 		}
+	}
+}
+
+// A name is ordered by its millisecond, and two of one millisecond differ.
+func TestOrderedID(t *testing.T) {
+	at := time.UnixMilli(0x0123456789ab)
+	a, b, later := registry.OrderedID(at), registry.OrderedID(at), registry.OrderedID(at.Add(time.Millisecond))
+	if len(a) != 32 || !strings.HasPrefix(a, "0123456789ab") || !strings.HasPrefix(later, "0123456789ac") {
+		t.Errorf("%s, later %s", a, later)
+	}
+	if a[12:] == b[12:] || a[12:16] == "0000" && b[12:16] == "0000" {
+		t.Errorf("%s and %s", a, b)
 	}
 }

@@ -69,7 +69,7 @@ func SignBatch(k registry.SigningKey, events []Event) (token string, n int, err 
 
 // set checks e and returns what it has for itself in a batch.
 func (e *Event) set() (batchSet[any], error) {
-	if err := errors.Join(e.check(), checkTime("iat", e.IssuedAt)); err != nil {
+	if err := first(e.check(), checkTime("iat", e.IssuedAt)); err != nil {
 		return batchSet[any]{}, err
 	}
 	if !e.InBatches() {
